@@ -1,0 +1,217 @@
+"""Unit vectors with the names that belong to them, as an array in memory and Parquet on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from singerid.errors import MismatchError, SingeridError
+from singerid.records import atomic_write
+
+_T = TypeVar("_T")
+FloatArray = npt.NDArray[np.float32]
+_COLUMNS = ("id", "singer", "split", "path", "seconds", "n_partials", "embedding")
+_ENCODER_KEY, _KIND_KEY = b"singerid.encoder", b"singerid.kind"
+
+
+def normalize(vectors: npt.NDArray[np.floating]) -> FloatArray:
+    """Scale each row of `(n, dim)` to unit length.
+
+    Raises:
+        SingeridError: a row is zero or not finite: it has no direction.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    bad = ~np.isfinite(norms[..., 0]) | (norms[..., 0] < 1e-12)
+    if bad.any():
+        raise SingeridError(
+            "an embedding has no direction", where=f"row {int(np.flatnonzero(bad)[0])}",
+            found="a zero or non-finite vector", expected="a vector of finite, non-zero length",
+            do="the encoder has collapsed or its input is damaged",
+        )  # fmt: skip
+    return (vectors / norms).astype(np.float32)
+
+
+def mean_direction(vectors: npt.NDArray[np.floating]) -> FloatArray:
+    """Normalized mean of unit vectors `(n, dim)` → `(dim,)`.
+
+    Of a recording's partials this is the recording's embedding; of a singer's recordings,
+    the singer's centroid.
+    """
+    return normalize(np.asarray(vectors, np.float64).mean(axis=0, keepdims=True))[0]
+
+
+def check_same_encoder(a: str, b: str, where: object = None) -> None:
+    """Refuse to compare vectors of two encoders.
+
+    Raises:
+        MismatchError: the fingerprints differ.
+    """
+    if a != b:
+        raise MismatchError(
+            "vectors of two different encoders cannot be compared", where=where,
+            found=f"encoders {a} and {b}", do="embed both with the same --encoder",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Embeddings of recordings (or centroids of singers) of one encoder.
+
+    Attributes:
+        ids: name of each row, unique.
+        singers: singer of each row.
+        vectors: float32 `(n, dim)`, rows of unit length.
+        encoder: fingerprint of the encoder that made them.
+        seconds: duration behind each row.
+        n_partials: number of partials behind each row.
+        splits: split of each row, "" where unknown.
+        paths: audio file of each row, "" where unknown.
+        labels: one column of texts per label, "" where unknown.
+    """
+
+    ids: Sequence[str]
+    singers: Sequence[str]
+    vectors: FloatArray
+    encoder: str
+    seconds: Sequence[float] = ()
+    n_partials: Sequence[int] = ()
+    splits: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        for name, default in (("seconds", 0.0), ("n_partials", 0), ("splits", ""), ("paths", "")):
+            if n and not len(getattr(self, name)):
+                object.__setattr__(self, name, [default] * n)
+        columns = {name: getattr(self, name) for name in ("singers", "seconds", "n_partials")}
+        for name, column in {**columns, **self.labels}.items():
+            if len(column) != n:
+                raise SingeridError(f"column {name!r} has {len(column)} rows", expected=n)
+        if self.vectors.ndim != 2 or len(self.vectors) != n:
+            raise SingeridError("vectors do not fit ids", found=self.vectors.shape, expected=(n, "dim"))
+        lengths = np.linalg.norm(self.vectors, axis=1)
+        if n and not np.allclose(lengths, 1, atol=1e-3):  # NaN fails too
+            bad = int(np.flatnonzero(~np.isclose(lengths, 1, atol=1e-3))[0])
+            raise SingeridError(
+                "vector is not of unit length", where=self.ids[bad], found=f"length {lengths[bad]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def label(self, name: str) -> list[str]:
+        """Column of label `name`; also ``singer`` and ``split``.
+
+        Raises:
+            SingeridError: there is no such label.
+        """
+        columns = {"singer": self.singers, "split": self.splits, **self.labels}
+        if name not in columns:
+            raise SingeridError(
+                f"no label {name!r} in the embeddings", expected=" or ".join(sorted(columns))
+            )
+        return list(columns[name])
+
+    def select(self, rows: npt.ArrayLike) -> EmbeddingSet:
+        """The rows of an index or boolean array, in its order."""
+        index = np.arange(len(self))[np.asarray(rows)]
+
+        def take(column: Sequence[_T]) -> list[_T]:
+            return [column[i] for i in index]
+
+        return EmbeddingSet(
+            take(self.ids), take(self.singers), self.vectors[index], self.encoder,
+            take(self.seconds), take(self.n_partials), take(self.splits), take(self.paths),
+            {name: take(column) for name, column in self.labels.items()},
+        )  # fmt: skip
+
+
+def write_embeddings(path: str | os.PathLike[str], embeddings: EmbeddingSet) -> None:
+    """Write one row a recording to Parquet, atomically; the fingerprint goes to the metadata."""
+    dim = embeddings.vectors.shape[1]
+    flat = pa.array(np.ascontiguousarray(embeddings.vectors).reshape(-1), pa.float32())
+    columns: dict[str, pa.Array] = {
+        "id": pa.array(embeddings.ids, pa.string()),
+        "singer": pa.array(embeddings.singers, pa.string()),
+        "split": pa.array(embeddings.splits, pa.string()),
+        "path": pa.array(embeddings.paths, pa.string()),
+        "seconds": pa.array(embeddings.seconds, pa.float64()),
+        "n_partials": pa.array(embeddings.n_partials, pa.int64()),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, dim),
+    }
+    columns |= {name: pa.array(column, pa.string()) for name, column in embeddings.labels.items()}
+    write_parquet(path, columns, embeddings.encoder, "embeddings")
+
+
+def read_embeddings(path: str | os.PathLike[str]) -> EmbeddingSet:
+    """Read what `write_embeddings` wrote.
+
+    Raises:
+        SingeridError: not such a file.
+    """
+    table, encoder = read_parquet(path, "embeddings", _COLUMNS)
+    labels = {
+        name: [text or "" for text in table[name].to_pylist()]
+        for name in table.column_names
+        if name not in _COLUMNS and pa.types.is_string(table[name].type)
+    }
+    columns = {name: table[name].to_pylist() for name in _COLUMNS[:-1]}
+    return EmbeddingSet(
+        columns["id"], columns["singer"], vectors_of(table), encoder, columns["seconds"],
+        columns["n_partials"], columns["split"], columns["path"], labels,
+    )  # fmt: skip
+
+
+def write_parquet(
+    path: str | os.PathLike[str], columns: Mapping[str, pa.Array], encoder: str, kind: str
+) -> None:
+    """Write columns with the encoder's fingerprint and the kind of file in the schema metadata."""
+    table = pa.table(dict(columns))
+    table = table.replace_schema_metadata({_ENCODER_KEY: encoder, _KIND_KEY: kind})
+    with atomic_write(path, "wb") as file:
+        pq.write_table(table, file)
+
+
+def read_parquet(
+    path: str | os.PathLike[str], kind: str, columns: Sequence[str]
+) -> tuple[pa.Table, str]:
+    """Read a Parquet file of ours and check that it is of `kind` and has `columns`.
+
+    Returns:
+        The table and the encoder's fingerprint.
+
+    Raises:
+        SingeridError: missing, not Parquet, of another kind or without a column.
+    """
+    path = Path(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SingeridError(f"cannot read {kind}", where=path, found=error) from error
+    metadata = table.schema.metadata or {}
+    found = metadata.get(_KIND_KEY, b"unknown").decode()
+    missing = [name for name in columns if name not in table.column_names]
+    if found != kind or missing or _ENCODER_KEY not in metadata:
+        raise SingeridError(
+            f"not a file of {kind}", where=path,
+            found=f"kind {found!r}" + (f", no column {missing[0]!r}" if missing else ""),
+            do=f"make one: singerid {'embed' if kind == 'embeddings' else kind}",
+        )  # fmt: skip
+    return table, metadata[_ENCODER_KEY].decode()
+
+
+def vectors_of(table: pa.Table) -> FloatArray:
+    """The embedding column as float32 `(n, dim)`."""
+    column = table["embedding"].combine_chunks()
+    vectors = column.flatten().to_numpy(zero_copy_only=False)
+    return vectors.reshape(len(table), -1) if len(table) else np.zeros((0, 1), np.float32)

@@ -1,0 +1,95 @@
+"""What can go wrong, said in one line: what, where, found, expected, what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+
+def one_line(value: object) -> str:
+    """Text of a value that is safe on one terminal line.
+
+    Newlines, escape codes and undecodable bytes of file names are escaped, so that a
+    file called ``"a\\nb.wav"`` cannot break a report into two lines.
+    """
+    text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+class SingeridError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        what: what went wrong.
+        where: the file, setting or record concerned.
+        found: what was there.
+        expected: what should have been there.
+        do: what the user can do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        found: object = None,
+        expected: object = None,
+        do: str | None = None,
+    ) -> None:
+        self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
+        parts = [one_line(what) if where is None else f"{one_line(where)}: {one_line(what)}"]
+        if found is not None:
+            parts.append(f"found {one_line(found)}")
+        if expected is not None:
+            parts.append(f"expected {one_line(expected)}")
+        if do is not None:
+            parts.append(one_line(do))
+        super().__init__("; ".join(parts))
+
+
+class ConfigError(SingeridError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class ManifestError(SingeridError):
+    """A folder, list or record does not describe recordings as it should."""
+
+
+class AudioError(SingeridError):
+    """A file cannot be read as audio, or is not fit to be embedded."""
+
+
+class StoreError(SingeridError):
+    """A feature store is missing, incomplete, damaged, in use or of another spec."""
+
+
+class CheckpointError(SingeridError):
+    """A run folder or encoder file is missing, damaged or does not fit the model."""
+
+
+class MismatchError(SingeridError):
+    """Two things that must belong together do not (vectors of two encoders, say)."""
+
+
+class MissingExtraError(SingeridError):
+    """An optional part of the package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed", do=f"install it with: pip install 'singerid[{extra}]'"
+        )
+
+
+class BatchError(SingeridError):
+    """Some items of a batch command failed; the rest was done.
+
+    Args:
+        what: one line that counts the failures.
+        failures: the error of each item, in order.
+    """
+
+    def __init__(self, what: str, failures: Sequence[SingeridError]) -> None:
+        self.failures = list(failures)
+        super().__init__(what)

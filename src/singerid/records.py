@@ -1,0 +1,207 @@
+"""The records that travel between stages: Recording, Segment, Trial; JSON lines on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+from singerid.errors import ManifestError
+
+SPLITS = ("train", "valid", "test")
+CHANNELS = ("mix", "left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One file of one singer.
+
+    Attributes:
+        id: unique name within its manifest.
+        singer: whose voice it is, unique within its manifest.
+        path: audio file, absolute or relative to the manifest's folder.
+        duration: seconds.
+        sample_rate: of the file, in Hz.
+        channels: number of channels in the file.
+        channel: which of them holds the voice: mix, left or right.
+        split: train, valid or test; disjoint in singers.
+        sha256: of the file's bytes, in hex.
+        labels: everything else that is known (gender, song, technique, language, …).
+    """
+
+    id: str
+    singer: str
+    path: str
+    duration: float
+    sample_rate: int
+    channels: int = 1
+    channel: str = "mix"
+    split: str = "train"
+    sha256: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One JSON object on one line; lone surrogates of file names survive as escapes."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return json.dumps(fields | {"labels": dict(self.labels)}, separators=(", ", ": "))
+
+    @classmethod
+    def from_json(cls, line: str, where: str) -> Self:
+        """Parse and check one line.
+
+        Raises:
+            ManifestError: not JSON, a wrong or missing field, or a value out of range.
+        """
+        try:
+            fields = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ManifestError("line is not JSON", where=where, found=line[:60]) from error
+        if not isinstance(fields, dict):
+            raise ManifestError("line is not a recording", where=where, found=line[:60])
+        return cls.from_fields(fields, where)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any], where: str) -> Self:
+        """Build a recording from parsed fields, checking each (see `from_json`)."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(fields.keys() - known):
+            raise ManifestError(
+                f"unknown field {unknown[0]!r}", where=where, expected=", ".join(sorted(known)),
+                do="put extra information under labels",
+            )  # fmt: skip
+        for name in ("id", "singer", "path"):
+            if not isinstance(fields.get(name), str) or not fields[name]:
+                raise ManifestError(
+                    f"field {name!r} must be text", where=where, found=repr(fields.get(name))
+                )
+        _check_number(fields, "duration", where, lowest=0.0)
+        _check_number(fields, "sample_rate", where, lowest=1)
+        _check_number(fields, "channels", where, lowest=1, default=1)
+        _check_choice(fields, "split", SPLITS, where, "train")
+        _check_choice(fields, "channel", CHANNELS, where, "mix")
+        labels = fields.get("labels", {})
+        if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
+            raise ManifestError("labels must map text to text", where=where, found=repr(labels)[:60])
+        if taken := sorted(labels.keys() & (known - {"labels"} | {"embedding"})):
+            raise ManifestError(
+                f"label {taken[0]!r} has the name of a field", where=where, do="rename the label"
+            )
+        return cls(**fields)
+
+
+def _check_number(
+    fields: dict[str, Any], name: str, where: str, lowest: float, default: float | None = None
+) -> None:
+    value = fields.get(name, default)
+    if (
+        not isinstance(value, (int, float))
+        or isinstance(value, bool)
+        or not lowest <= value < float("inf")
+    ):
+        raise ManifestError(
+            f"field {name!r} out of range", where=where, found=repr(value),
+            expected=f"a finite number of at least {lowest:g}",
+        )  # fmt: skip
+
+
+def _check_choice(
+    fields: dict[str, Any], name: str, choices: tuple[str, ...], where: str, default: str
+) -> None:
+    if fields.get(name, default) not in choices:
+        raise ManifestError(
+            f"field {name!r} unknown", where=where, found=repr(fields[name]),
+            expected=" or ".join(choices),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A span of time within a recording, in seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One verification question: is recording `test` sung by the singer of `enroll`?
+
+    Attributes:
+        enroll: id of the enrolled recording.
+        test: id of the tested recording.
+        target: True if both are of one singer.
+    """
+
+    enroll: str
+    test: str
+    target: bool
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when it is whole.
+
+    The text or bytes go to a temporary neighbour, which is flushed to the disk and then
+    renamed over `path`. On any exception the neighbour is removed and `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
+    try:
+        encoding = None if "b" in mode else "utf-8"
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)  # mkstemp makes files private
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def write_recordings(path: str | os.PathLike[str], recordings: Iterable[Recording]) -> None:
+    """Write a manifest, one recording a line, atomically."""
+    with atomic_write(path) as file:
+        file.writelines(f"{recording.to_json()}\n" for recording in recordings)
+
+
+def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
+    """Read a manifest; relative audio paths become relative to the manifest's folder.
+
+    Raises:
+        ManifestError: the file is missing or empty, a line is wrong, or an id appears twice.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            "cannot read the manifest", where=path, found=str(error), do="make one: singerid manifest"
+        ) from error
+    recordings: list[Recording] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        recording = Recording.from_json(line, f"{path}:{number}")
+        if recording.id in seen:
+            raise ManifestError(
+                f"id {recording.id!r} appears twice", where=f"{path}:{number}",
+                found=f"first on line {seen[recording.id]}",
+            )  # fmt: skip
+        seen[recording.id] = number
+        if not os.path.isabs(recording.path):
+            recording = dataclasses.replace(recording, path=str(path.parent / recording.path))
+        recordings.append(recording)
+    if not recordings:
+        raise ManifestError("the manifest lists no recordings", where=path)
+    return recordings
