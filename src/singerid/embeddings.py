@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from singerid.errors import MismatchError, SingeridError
-from singerid.records import atomic_write
+from singerid.records import Condition, atomic_write
 
 _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
@@ -37,7 +37,8 @@ def normalize(vectors: npt.NDArray[np.floating]) -> FloatArray:
             found="a zero or non-finite vector", expected="a vector of finite, non-zero length",
             do="the encoder has collapsed or its input is damaged",
         )  # fmt: skip
-    return (vectors / norms).astype(np.float32)
+    unit: FloatArray = (vectors / norms).astype(np.float32)
+    return unit
 
 
 def mean_direction(vectors: npt.NDArray[np.floating]) -> FloatArray:
@@ -46,7 +47,8 @@ def mean_direction(vectors: npt.NDArray[np.floating]) -> FloatArray:
     Of a recording's partials this is the recording's embedding; of a singer's recordings,
     the singer's centroid.
     """
-    return normalize(np.asarray(vectors, np.float64).mean(axis=0, keepdims=True))[0]
+    mean: FloatArray = normalize(np.asarray(vectors, np.float64).mean(axis=0, keepdims=True))[0]
+    return mean
 
 
 def check_same_encoder(a: str, b: str, where: object = None) -> None:
@@ -98,7 +100,9 @@ class EmbeddingSet:
             if len(column) != n:
                 raise SingeridError(f"column {name!r} has {len(column)} rows", expected=n)
         if self.vectors.ndim != 2 or len(self.vectors) != n:
-            raise SingeridError("vectors do not fit ids", found=self.vectors.shape, expected=(n, "dim"))
+            raise SingeridError(
+                "vectors do not fit ids", found=self.vectors.shape, expected=(n, "dim")
+            )
         lengths = np.linalg.norm(self.vectors, axis=1)
         if n and not np.allclose(lengths, 1, atol=1e-3):  # NaN fails too
             bad = int(np.flatnonzero(~np.isclose(lengths, 1, atol=1e-3))[0])
@@ -121,6 +125,21 @@ class EmbeddingSet:
                 f"no label {name!r} in the embeddings", expected=" or ".join(sorted(columns))
             )
         return list(columns[name])
+
+    def where(self, conditions: Sequence[str]) -> EmbeddingSet:
+        """The rows that satisfy every condition (see `singerid.records.Condition`).
+
+        Raises:
+            SingeridError: a condition cannot be read, names an unknown label, or nothing is left.
+        """
+        keep = np.ones(len(self), bool)
+        for test in map(Condition.parse, conditions):
+            test.check(["singer", "split", "id", *self.labels])
+            column = self.ids if test.label == "id" else self.label(test.label)
+            keep &= np.array([test.holds(value) for value in column])
+        if not keep.any():
+            raise SingeridError("nothing fits", where="--select", found=" ".join(conditions))
+        return self.select(keep)
 
     def select(self, rows: npt.ArrayLike) -> EmbeddingSet:
         """The rows of an index or boolean array, in its order."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 
 def one_line(value: object) -> str:
-    """Text of a value that is safe on one terminal line.
+    r"""Text of a value that is safe on one terminal line.
 
     Newlines, escape codes and undecodable bytes of file names are escaped, so that a
-    file called ``"a\\nb.wav"`` cannot break a report into two lines.
+    file called ``"a\nb.wav"`` cannot break a report into two lines.
     """
     text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
     return "".join(

@@ -87,7 +87,9 @@ class Recording:
         _check_choice(fields, "channel", CHANNELS, where, "mix")
         labels = fields.get("labels", {})
         if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
-            raise ManifestError("labels must map text to text", where=where, found=repr(labels)[:60])
+            raise ManifestError(
+                "labels must map text to text", where=where, found=repr(labels)[:60]
+            )
         if taken := sorted(labels.keys() & (known - {"labels"} | {"embedding"})):
             raise ManifestError(
                 f"label {taken[0]!r} has the name of a field", where=where, do="rename the label"
@@ -143,6 +145,53 @@ class Trial:
     target: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``label=value``, ``label!=value`` or ``label=value,value``: which records to take.
+
+    Attributes:
+        label: singer, split, id or any label.
+        values: what it may be (or may not be).
+        negated: True for ``!=``.
+    """
+
+    label: str
+    values: frozenset[str]
+    negated: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a condition.
+
+        Raises:
+            ManifestError: it has another form.
+        """
+        name, sign, values = text.partition("=")
+        label = name.removesuffix("!")
+        if not sign or not label:
+            raise ManifestError(
+                "cannot read the condition", where="--select", found=text,
+                expected="label=value or label!=value,value",
+            )  # fmt: skip
+        return cls(label, frozenset(values.split(",")), name != label)
+
+    def holds(self, value: str) -> bool:
+        """True if a record whose label is `value` is to be taken."""
+        return (value in self.values) != self.negated
+
+    def check(self, known: Iterable[str]) -> None:
+        """Refuse a label that no record has.
+
+        Raises:
+            ManifestError: `label` is not among `known`.
+        """
+        if self.label not in known:
+            raise ManifestError(
+                f"nothing has a label {self.label!r}", where="--select",
+                expected=" or ".join(sorted(known)),
+            )  # fmt: skip
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when it is whole.
@@ -152,7 +201,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
+    handle, partial = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part"
+    )
     try:
         encoding = None if "b" in mode else "utf-8"
         with os.fdopen(handle, mode, encoding=encoding) as file:
@@ -185,7 +236,10 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
-            "cannot read the manifest", where=path, found=str(error), do="make one: singerid manifest"
+            "cannot read the manifest",
+            where=path,
+            found=str(error),
+            do="make one: singerid manifest",
         ) from error
     recordings: list[Recording] = []
     seen: dict[str, int] = {}

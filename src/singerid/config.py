@@ -1,0 +1,351 @@
+"""Every setting of every stage, once: type, unit, range, default, help, the original's flag."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from singerid.errors import ConfigError
+
+
+def setting(
+    default: Any, help: str, *, unit: str | None = None, flag: str | None = None, **bounds: Any
+) -> Any:
+    """One setting: `flag` is the short flag of the original implementation, if it had one."""
+    extra = {"unit": unit, "flag": flag}
+    return Field(default, description=help, json_schema_extra=extra, **bounds)  # type: ignore[arg-type]
+
+
+class ConfigErrors(ConfigError):
+    """Every problem of a configuration, one line each."""
+
+    def __init__(self, problems: list[ConfigError]) -> None:
+        self.problems = problems
+        Exception.__init__(self, "\n".join(str(problem) for problem in problems))
+
+
+class Section(BaseModel):
+    """A group of settings; frozen, and unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AudioSettings(Section):
+    """How files become samples."""
+
+    sample_rate: int = setting(
+        16000, "rate that all audio is resampled to", unit="Hz", ge=4000, le=192000
+    )
+    min_seconds: float = setting(
+        0.5, "shorter recordings are refused: they hold too little voice", unit="s", ge=0.1
+    )
+
+
+class MelSettings(Section):
+    """Log-mel spectrogram; the defaults are AutoVC's front end."""
+
+    n_fft: int = setting(1024, "length of the Hann window and FFT", unit="samples", ge=64, le=16384)
+    hop_length: int = setting(256, "distance of two frames", unit="samples", ge=16, le=16384)
+    n_mels: int = setting(80, "number of mel bands", flag="-nf", ge=8, le=512)
+    fmin: float = setting(90.0, "lowest band edge", unit="Hz", ge=0)
+    fmax: float = setting(7600.0, "highest band edge", unit="Hz", gt=0)
+    highpass: float = setting(
+        30.0, "cut-off of the 5th-order Butterworth high-pass, 0 for none", unit="Hz", ge=0
+    )
+    gain: float = setting(0.96, "factor on the samples after the high-pass", gt=0, le=1)
+    dither: float = setting(1e-6, "peak-to-peak uniform noise added to the samples", ge=0, le=0.1)
+    reference_db: float = setting(16.0, "level subtracted from the mel levels", unit="dB")
+    floor_db: float = setting(
+        -100.0, "lowest level; [floor, 0] is mapped to [0, 1]", unit="dB", lt=0
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fmin >= self.fmax:
+            raise ValueError(f"fmin {self.fmin:g} Hz must lie below fmax {self.fmax:g} Hz")
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} exceeds n_fft {self.n_fft}")
+        return self
+
+
+class FeatureSpec(Section):
+    """The front end of an encoder: what turns a file into its input. Stored beside every array."""
+
+    audio: AudioSettings = AudioSettings()
+    mel: MelSettings = MelSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.mel.fmax > self.audio.sample_rate / 2:
+            raise ValueError(
+                f"mel.fmax {self.mel.fmax:g} Hz exceeds half of audio.sample_rate "
+                f"{self.audio.sample_rate} Hz"
+            )
+        return self
+
+    @property
+    def n_dims(self) -> int:
+        """Number of values per frame."""
+        return self.mel.n_mels
+
+    @property
+    def hop_seconds(self) -> float:
+        """Distance of two frames in seconds."""
+        return self.mel.hop_length / self.audio.sample_rate
+
+    def fingerprint(self) -> str:
+        """Short hash of all values: equal only for equal front ends."""
+        return fingerprint(self.model_dump())
+
+
+class ManifestSettings(Section):
+    """How singers are divided over the splits."""
+
+    splits: Literal["auto", "given", "draw"] = setting(
+        "auto", "take the corpus's own splits, draw them, or draw only if it has none"
+    )
+    valid_share: float = setting(0.15, "share of the singers drawn for validation", ge=0, lt=1)
+    test_share: float = setting(0.0, "share of the singers drawn for the test", ge=0, lt=1)
+    seed: int = setting(0, "seed of the draw", ge=0)
+
+
+class BatchSettings(Section):
+    """What one training step sees."""
+
+    n_singers: int = setting(8, "singers in a batch", flag="-spb", ge=2, le=4096)
+    n_partials: int = setting(10, "partials of each singer in a batch", flag="-ups", ge=2, le=4096)
+    partial_frames: int = setting(128, "length of a partial", unit="frames", flag="-nt", ge=8)
+
+
+class EncoderSettings(Section):
+    """The network."""
+
+    hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
+    n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
+    dim: int = setting(256, "length of an embedding", flag="-es", ge=2, le=8192)
+    relu: bool = setting(True, "ReLU before the normalization (AutoVC's encoder has none)")
+
+
+class LossSettings(Section):
+    """What training makes small."""
+
+    ge2e: Literal["softmax", "contrast"] = setting(
+        "softmax", "variant of the GE2E loss (Wan et al. 2018, eq. 6 or 7)"
+    )
+    objective: Literal["ge2e", "prediction", "total"] = setting(
+        "total", "the loss that is optimized; all are logged"
+    )
+    init_scale: float = setting(10.0, "initial scale w of the similarities", gt=0)
+    init_bias: float = setting(-5.0, "initial bias b of the similarities")
+    scale_gradient: float = setting(
+        0.01, "factor on the gradients of scale and bias (Wan et al. 2018, section 3)", gt=0, le=1
+    )
+
+
+class TrainSettings(Section):
+    """Cycles of training and validation steps, and when to end."""
+
+    steps: int = setting(100_000, "upper limit of training steps", flag="-stp", ge=1)
+    train_iters: int = setting(100, "training steps in a cycle", flag="-ti", ge=1)
+    val_iters: int = setting(10, "validation steps in a cycle", flag="-vi", ge=1)
+    patience: int = setting(
+        30, "cycles without improvement of the validation GE2E loss before stopping",
+        flag="-p", ge=1,
+    )  # fmt: skip
+    threshold: float = setting(0.0, "smallest change that counts as improvement", ge=0)
+    learning_rate: float = setting(1e-4, "of the Adam optimizer", flag="-lri", gt=0, le=1)
+    gradient_clip: float = setting(3.0, "limit of the gradient norm", gt=0)
+    precision: Literal["auto", "32", "bf16"] = setting(
+        "auto", "arithmetic of the network; auto takes bf16 where the processor has it"
+    )
+    workers: int = setting(0, "processes that assemble batches beside the training", ge=0, le=256)
+    log_every: int = setting(10, "training steps between two logged lines", ge=1)
+    seed: int = setting(0, "seed of weights and batches", ge=0)
+
+
+class EmbedSettings(Section):
+    """How a recording becomes one vector."""
+
+    overlap: float = setting(0.0, "share of a partial that the next one repeats", ge=0, le=0.95)
+    precision: Literal["auto", "32", "bf16"] = setting(
+        "32", "arithmetic of the network; bf16 is faster, and moves a vector by about 0.5 degrees"
+    )
+    batch_partials: int = setting(64, "partials that are encoded at once", ge=1)
+
+
+class TableSettings(Section):
+    """How recordings become one centroid a singer."""
+
+    min_recordings: int = setting(1, "singers with fewer recordings are left out", ge=1)
+    max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
+    max_singers: int = setting(0, "singers drawn, 0 for all", ge=0)
+    seed: int = setting(0, "seed of the draws", ge=0)
+
+
+class EvaluateSettings(Section):
+    """Which trials, and how sure."""
+
+    cross_song: bool = setting(True, "target trials pair different songs where songs are known")
+    within_corpus: bool = setting(True, "nontarget trials pair recordings of one corpus")
+    max_trials: int = setting(2_000_000, "trials are sampled above this number", ge=100)
+    n_bootstrap: int = setting(200, "resamples of the singers for the 95 % intervals", ge=0)
+    seed: int = setting(0, "seed of the sampling", ge=0)
+
+
+class PlotSettings(Section):
+    """The map."""
+
+    method: Literal["tsne", "pca"] = setting("tsne", "projection to two dimensions")
+    perplexity: float = setting(40.0, "t-SNE perplexity, lowered for small sets", gt=1)
+    color: str = setting("singer", "label that is shown by color")
+    marker: str = setting("gender", "label that is shown by the marker")
+    max_singers: int = setting(0, "singers drawn, 0 for all", ge=0)
+    max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
+    seed: int = setting(0, "seed of projection and draws", ge=0)
+
+
+class Config(Section):
+    """All sections. ``singerid config`` prints them with their help."""
+
+    audio: AudioSettings = AudioSettings()
+    mel: MelSettings = MelSettings()
+    manifest: ManifestSettings = ManifestSettings()
+    batch: BatchSettings = BatchSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    loss: LossSettings = LossSettings()
+    train: TrainSettings = TrainSettings()
+    embed: EmbedSettings = EmbedSettings()
+    table: TableSettings = TableSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    plot: PlotSettings = PlotSettings()
+
+    @property
+    def feature_spec(self) -> FeatureSpec:
+        """The sections that make up the front end."""
+        return FeatureSpec(audio=self.audio, mel=self.mel)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.feature_spec  # its own check compares sections
+        return self
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {},
+    "small": {
+        "encoder": {"hidden_size": 256, "n_layers": 2, "dim": 128, "relu": False},
+        "train": {"learning_rate": 1e-3, "train_iters": 50, "steps": 2000, "patience": 10},
+    },
+    "demo": {
+        "batch": {"n_singers": 8, "n_partials": 6},
+        "encoder": {"hidden_size": 128, "n_layers": 2, "dim": 64, "relu": False},
+        "train": {
+            "learning_rate": 2e-3, "train_iters": 25, "val_iters": 5, "steps": 400,
+            "log_every": 25, "patience": 8,
+        },
+    },
+}  # fmt: skip
+"""Named starting points: the original's sizes, one that a laptop trains in minutes, the demo's."""
+
+
+def fingerprint(value: object) -> str:
+    """First 12 hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a YAML file of settings as nested dictionaries, not yet checked.
+
+    Raises:
+        ConfigError: unreadable, not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            "cannot read the configuration", where=path, found=" ".join(str(error).split())
+        ) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError("not a mapping of sections", where=path, found=type(values).__name__)
+    return values
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries, later ones over earlier ones."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            old = result.get(name)
+            both = isinstance(old, dict) and isinstance(value, Mapping)
+            result[name] = merge(old, value) if both and old is not None else value
+    return result
+
+
+def resolve(values: Mapping[str, Any], where: object = "settings") -> Config:
+    """Check nested values and fill in the defaults.
+
+    Raises:
+        ConfigErrors: one `ConfigError` per wrong key or value.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_problem(detail, where) for detail in error.errors()]
+        raise ConfigErrors(lines) from None
+
+
+def _problem(detail: ErrorDetails, where: object) -> ConfigError:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = _siblings(detail["loc"])
+        close = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return ConfigError(f"{key} is not a setting", where=where, do=hint)
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if not key or detail["type"] == "value_error":
+        return ConfigError(f"{key}: {message}".removeprefix(": "), where=where)
+    return ConfigError(
+        f"{key} is not valid", where=where, found=repr(detail["input"])[:60],
+        expected=message,
+    )  # fmt: skip
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def to_yaml(config: Config, comments: bool = True) -> str:
+    """The configuration as YAML that `read_config_file` reads back, with help as comments."""
+    lines = []
+    for name, section in config:
+        lines.append(f"{name}:")
+        for key, value in section:
+            field = type(section).model_fields[key]
+            text = yaml.safe_dump(value).removesuffix("...\n").strip()
+            lines.append(f"  {key}: {text}" + (f"  # {describe(field)}" if comments else ""))
+    return "\n".join(lines) + "\n"
+
+
+def describe(field: FieldInfo) -> str:
+    """Help of a setting with its unit."""
+    extra = field.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f"{field.description}" + (f" [{unit}]" if unit else "")

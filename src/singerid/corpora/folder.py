@@ -1,0 +1,85 @@
+"""Any folder of singing: one sub-folder per singer, with or without splits above."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from singerid.errors import ManifestError
+from singerid.manifest import Scan, Source
+
+AUDIO_SUFFIXES = frozenset([
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".aif", ".aiff",
+    ".aifc", ".au", ".caf", ".w64", ".rf64", ".wma", ".webm", ".mka",
+])  # fmt: skip
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
+    "test": "test", "eval": "test",
+}  # fmt: skip
+
+
+def scan(root: Path) -> Scan:
+    """<root>/[train|valid|test/]<singer>/**/<recording>.<audio suffix>"""
+    result = Scan()
+    for path in walk(root, result):
+        parts = path.relative_to(root).parts
+        split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 2 else None
+        inner = parts[1:] if split else parts
+        if len(inner) < 2:
+            result.problems.append(
+                ManifestError(
+                    "belongs to no singer", where=path, found="a file outside any singer's folder",
+                    expected=scan.__doc__, do="move it into a folder with the singer's name",
+                )
+            )  # fmt: skip
+            continue
+        result.sources.append(Source(path, readable_id(path, root), readable(inner[0]), split))
+    return result
+
+
+def walk(root: Path, result: Scan) -> Iterator[Path]:
+    """Audio files below `root` in sorted order; unreadable folders become problems.
+
+    Links to folders are followed, each real folder once.
+    """
+    if not root.is_dir():
+        raise ManifestError("is not a folder", where=root)
+    seen: set[str] = set()
+
+    def unreadable(error: OSError) -> None:
+        result.problems.append(
+            ManifestError("folder cannot be read", where=error.filename, found=error.strerror)
+        )
+
+    for folder, names, files in os.walk(root, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in AUDIO_SUFFIXES:
+                yield Path(folder, name)
+            else:
+                result.n_ignored += 1
+
+
+def readable(name: str) -> str:
+    """A file-system name as valid Unicode: undecodable bytes become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def readable_id(path: Path, root: Path) -> str:
+    """Path below `root` without suffix; with it if a sibling differs by the suffix only."""
+    relative = path.relative_to(root)
+    twins = [p for p in path.parent.glob(_escaped(path.stem) + ".*") if p.stem == path.stem]
+    return readable((relative if len(twins) > 1 else relative.with_suffix("")).as_posix())
+
+
+def _escaped(stem: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)

@@ -1,0 +1,150 @@
+"""The run folder: everything that a training leaves behind, and how it is found again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from singerid import plots
+from singerid.batches import BatchMaker
+from singerid.config import Config, fingerprint, to_yaml
+from singerid.errors import CheckpointError, SingeridError
+from singerid.records import atomic_write
+from singerid.store import Store
+
+_PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
+_CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")
+
+
+def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Make an empty run folder.
+
+    Args:
+        path: where.
+        overwrite: delete a run that is there.
+
+    Raises:
+        SingeridError: a run, or something else, is there.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        is_run = (path / "config.yaml").exists()
+        if not (overwrite and is_run):
+            raise SingeridError(
+                "exists", where=path, found="a run" if is_run else "something that is not a run",
+                do="go on with --resume, replace it with --overwrite, or choose another name"
+                if is_run else "choose another folder",
+            )  # fmt: skip
+        shutil.rmtree(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SingeridError(
+            "run folder cannot be made", where=path, found=error.strerror
+        ) from error
+    return path
+
+
+def describe_run(path: Path, config: Config, store: Store, notes: str, command: str) -> None:
+    """Write configuration, notes and provenance."""
+    with atomic_write(path / "config.yaml") as file:
+        file.write(to_yaml(config))
+    with atomic_write(path / "notes.txt") as file:
+        file.write(notes + "\n" if notes else "")
+    with atomic_write(path / "provenance.json") as file:
+        json.dump(provenance(store, command), file, indent=2)
+        file.write("\n")
+
+
+def provenance(store: Store, command: str) -> dict[str, Any]:
+    """What a run was made with and from."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "unknown"
+    return {
+        "command": command,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "store": str(store.path.resolve()),
+        "data_fingerprint": data_fingerprint(store),
+        "feature_fingerprint": store.spec.fingerprint(),
+    }
+
+
+def data_fingerprint(store: Store) -> str:
+    """Hash of which audio, singers and splits a store holds."""
+    rows = [[r.id, r.singer, r.split, r.sha256, r.channel] for r in store.recordings]
+    return fingerprint(sorted(rows))
+
+
+def save_input_pictures(path: Path, maker: BatchMaker, split: str, hop_seconds: float) -> None:
+    """Pictures of the first examples of the first batch, as the network sees them."""
+    batch = maker.batch(0)
+    for row in range(min(2, len(batch.features))):
+        figure = plots.input_figure(
+            {"mel": batch.features[row, 0]}, hop_seconds, f"{split}: {batch.ids[row][0]}"
+        )
+        plots.save_figure(figure, path / "inputs" / f"{split}_{row}.png")
+
+
+def latest_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """The full-state checkpoint of the highest step.
+
+    Raises:
+        CheckpointError: not a run, or one without a checkpoint.
+    """
+    path = Path(path)
+    if not (path / "config.yaml").exists():
+        raise CheckpointError("is not a run folder", where=path, found="no config.yaml")
+    found = checkpoints(path)
+    if not found:
+        raise CheckpointError(
+            "run has no checkpoint to go on from", where=path,
+            do="start again: singerid train --overwrite",
+        )  # fmt: skip
+    return found[-1]
+
+
+def checkpoints(path: Path) -> list[Path]:
+    """All ``ckpt_<step>.ckpt``, by step."""
+    found = {int(m[1]): file for file in path.iterdir() if (m := _CHECKPOINT.fullmatch(file.name))}
+    return [found[step] for step in sorted(found)]
+
+
+class RunLog:
+    """``log.jsonl``: one line of figures per logged step or cycle."""
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        """Open for appending; lines after `first_step` (a resumed run's lost steps) are dropped."""
+        self._path = path / "log.jsonl"
+        kept = []
+        if self._path.exists():
+            for line in self._path.read_text("utf-8").splitlines(keepends=True):
+                if line.endswith("\n") and json.loads(line)["step"] <= first_step:
+                    kept.append(line)
+        with atomic_write(self._path) as file:
+            file.writelines(kept)
+
+    def write(self, split: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one line."""
+        line = {"step": step, "split": split} | {k: round(v, 6) for k, v in metrics.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def n_parameters(module: torch.nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

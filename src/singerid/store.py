@@ -1,0 +1,160 @@
+"""Features of many recordings on disk: extracted once, appended safely, memory-mapped.
+
+A store is a folder::
+
+    spec.json          the front end that made every array (`FeatureSpec`)
+    features-00000.f32 shards: frames of many recordings, little-endian float32, row after row
+    index.jsonl        one line per array: id, hash of its audio, shard, first frame, frames, crc32
+    recordings.jsonl   the manifest that the store was last completed for
+
+An array counts only when its index line is whole, and the line is written after its frames
+are; so a kill at any moment loses at most the recordings in flight, and nothing half-written
+is ever read. Leftovers behind the last indexed frame are cut off when writing goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from singerid.config import FeatureSpec
+from singerid.errors import StoreError
+from singerid.records import read_recordings
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where the frames of a recording lie.
+
+    Attributes:
+        id: the recording.
+        source: hash of the audio file and channel that the frames were made from.
+        shard: number of the shard.
+        start: first frame in the shard.
+        n_frames: number of frames.
+        crc32: checksum of their bytes.
+    """
+
+    id: str
+    source: str
+    shard: int
+    start: int
+    n_frames: int
+    crc32: int
+
+
+class Store:
+    """A complete store, opened for reading.
+
+    Attributes:
+        spec: the front end.
+        recordings: what the store was completed for, in the manifest's order.
+        entries: where each recording's frames lie, by id.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a store.
+
+        Raises:
+            StoreError: missing, unfinished or damaged.
+        """
+        self.path = Path(path)
+        self.spec = read_spec(self.path)
+        listing = self.path / "recordings.jsonl"
+        if not listing.exists():
+            raise StoreError(
+                "the extraction was not finished", where=path,
+                do="run singerid features again: it goes on where it stopped",
+            )  # fmt: skip
+        self.recordings = read_recordings(listing)
+        self.entries = {e.id: e for e in read_index(self.path / "index.jsonl")[0]}
+        if lost := [r.id for r in self.recordings if r.id not in self.entries]:
+            raise StoreError(
+                f"{len(lost)} listed recordings have no features", where=path, found=lost[0],
+                do="run singerid features again",
+            )  # fmt: skip
+        self._shards: dict[int, FloatArray] = {}
+
+    def features(self, id: str) -> FloatArray:
+        """Frames of a recording, float32 `(n_frames, n_dims)`: a view of the mapped shard."""
+        entry = self.entries[id]
+        if entry.shard not in self._shards:
+            self._shards[entry.shard] = _map_shard(self.path, entry.shard, self.spec)
+        frames = self._shards[entry.shard][entry.start : entry.start + entry.n_frames]
+        if len(frames) != entry.n_frames:
+            raise StoreError(
+                "shard is cut short", where=shard_path(self.path, entry.shard),
+                do="delete the store and extract it again",
+            )  # fmt: skip
+        return frames
+
+    def check(self, id: str) -> None:
+        """Compare a recording's frames with their checksum.
+
+        Raises:
+            StoreError: they differ.
+        """
+        entry = self.entries[id]
+        if zlib.crc32(np.ascontiguousarray(self.features(id)).data) != entry.crc32:
+            raise StoreError(
+                "frames do not match their checksum", where=shard_path(self.path, entry.shard),
+                found=f"recording {id}", do="delete the store and extract it again",
+            )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_shards": {}}  # worker processes map the shards themselves
+
+
+def read_spec(path: Path) -> FeatureSpec:
+    """The front end of a store.
+
+    Raises:
+        StoreError: not a store.
+    """
+    try:
+        return FeatureSpec.model_validate_json((path / "spec.json").read_text("utf-8"))
+    except OSError as error:
+        raise StoreError(
+            "is not a feature store", where=path, found="no spec.json",
+            do="make one: singerid features manifest.jsonl -o STORE",
+        ) from error  # fmt: skip
+    except ValidationError as error:
+        raise StoreError("spec.json is damaged", where=path, found=str(error)[:80]) from error
+
+
+def shard_path(path: Path, shard: int) -> Path:
+    """File of a shard."""
+    return path / f"features-{shard:05d}.f32"
+
+
+def _map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
+    file = shard_path(path, shard)
+    rows = file.stat().st_size // (4 * spec.n_dims)
+    return np.memmap(file, "<f4", "r", shape=(rows, spec.n_dims))
+
+
+def read_index(file: Path) -> tuple[list[Entry], int]:
+    """Entries of the whole lines, and the length in bytes of those lines."""
+    if not file.exists():
+        return [], 0
+    data = file.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    entries = []
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            entries.append(Entry(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                "index line is damaged", where=f"{file}:{number}", found=line[:60].decode("latin1"),
+                do="delete the store and extract it again",
+            ) from error  # fmt: skip
+    return entries, whole
