@@ -144,7 +144,8 @@ def _to_mono(block: FloatArray, channel: str, path: Path) -> FloatArray:
         return np.ascontiguousarray(block[:, 1])
     if n_channels == 2:  # much faster than a mean over an axis of length 2
         return np.float32(0.5) * (block[:, 0] + block[:, 1])
-    return block.mean(axis=1, dtype=np.float32)
+    mean: FloatArray = block.mean(axis=1, dtype=np.float32)
+    return mean
 
 
 def _bandwidth_warning(file_rate: int, sample_rate: int) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from singerid.errors import SingeridError
 from singerid.terminal import progress, say
-from singerid.voices import write_virtual_corpus
+from singerid.virtual import write_virtual_corpus
 
 N_SINGERS, SONGS_PER_SINGER = 36, 6
 

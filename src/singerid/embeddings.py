@@ -143,7 +143,8 @@ class EmbeddingSet:
 
     def select(self, rows: npt.ArrayLike) -> EmbeddingSet:
         """The rows of an index or boolean array, in its order."""
-        index = np.arange(len(self))[np.asarray(rows)]
+        wanted = np.asarray(rows)
+        index = np.arange(len(self))[wanted if wanted.size else wanted.astype(np.int64)]
 
         def take(column: Sequence[_T]) -> list[_T]:
             return [column[i] for i in index]
