@@ -1,3 +1,45 @@
-"""singerid: who is singing?"""
+"""Who is singing? From folders of singing to one vector per singer, and a map of them.
+
+manifest   folders of audio → recordings         (manifest, corpora, audio)
+features   recordings → store                    (features, extraction, store)
+train      store → run folder with an encoder    (batches, encoders, losses, train, run)
+embed      audio or store → embeddings → table   (checkpoint, embed, embeddings, table)
+evaluate   embeddings → figures and maps         (trials, scoring, metrics, evaluate, plots)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from singerid.audio import load as load_audio
+    from singerid.config import Config
+    from singerid.embed import SingerEncoder
+    from singerid.embeddings import EmbeddingSet, read_embeddings
+    from singerid.errors import SingeridError
+    from singerid.records import Recording
+    from singerid.store import Store
+    from singerid.table import SingerTable, build_table, read_table
 
 __version__ = "0.1.0"
+__all__ = [
+    "Config", "EmbeddingSet", "Recording", "SingerEncoder", "SingerTable", "SingeridError",
+    "Store", "build_table", "load_audio", "read_embeddings", "read_table",
+]  # fmt: skip
+
+_HOMES = {
+    "Config": "config", "EmbeddingSet": "embeddings", "Recording": "records",
+    "SingerEncoder": "embed", "SingerTable": "table", "SingeridError": "errors",
+    "Store": "store", "build_table": "table", "load_audio": "audio",
+    "read_embeddings": "embeddings", "read_table": "table",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``import singerid`` stays fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'singerid' has no attribute {name!r}")
+    return getattr(
+        import_module(f"singerid.{_HOMES[name]}"), "load" if name == "load_audio" else name
+    )

@@ -262,10 +262,10 @@ def plot(arguments: argparse.Namespace) -> None:
     embeddings = embeddings.select(sorted(rows))
     points = plots.project(embeddings.vectors, settings.method, settings.seed, settings.perplexity)
     name = {"tsne": "t-SNE", "pca": "PCA"}[settings.method]
-    title = f"{name} of {len(embeddings)} recordings of {len(chosen)} singers"
-    figure = plots.map_figure(embeddings, points, settings.color, settings.marker, title)
+    figure = plots.map_figure(embeddings, points, settings.color, settings.marker, name)
     plots.save_figure(figure, arguments.output)
-    say(f"{arguments.output}: {title}")
+    what = f"{len(embeddings)} recordings of {len(chosen)} singers"
+    say(f"{arguments.output}: {name} of {what}, color {settings.color}, marker {settings.marker}")
 
 
 def _embeddings(arguments: argparse.Namespace) -> EmbeddingSet:

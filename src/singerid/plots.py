@@ -72,7 +72,7 @@ def project(
     if method == "pca" or len(vectors) < MIN_TSNE or spread < 1e-6:
         return plane
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     tsne = TSNE(
         perplexity=fitting_perplexity(len(vectors), perplexity),
@@ -83,7 +83,8 @@ def project(
     # One thread: sums of several come out in another order each time, and on a busy machine
     # their waiting for each other made it 5 times slower.
     with threadpool_limits(1):
-        return np.asarray(tsne.fit_transform(np.asarray(vectors, np.float32)), np.float64)
+        points = np.asarray(tsne.fit_transform(np.asarray(vectors, np.float32)), np.float64)
+    return _pca(points)  # its orientation means nothing: lay the longest axis flat
 
 
 def _pca(vectors: FloatArray) -> FloatArray:

@@ -1,0 +1,53 @@
+"""Fixtures that many tests share: a tiny virtual corpus, its manifest, its feature store."""
+
+from pathlib import Path
+
+import pytest
+
+from singerid import corpora, extraction, manifest
+from singerid.config import FeatureSpec, ManifestSettings
+from singerid.records import Recording, read_recordings, write_recordings
+from singerid.store import Store
+from singerid.virtual import write_virtual_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`recordings.csv` of 6 virtual singers (2 train, 2 valid, 2 test) with 2 songs each."""
+    root = tmp_path_factory.mktemp("corpus")
+    return write_virtual_corpus(root, n_singers=6, songs_per_singer=2, seed=0, n_processes=1)
+
+
+@pytest.fixture(scope="session")
+def manifest_jsonl(corpus_csv: Path) -> Path:
+    """The manifest of `corpus_csv`, beside it."""
+    result = manifest.build(corpora.scan("csv", corpus_csv), ManifestSettings())
+    assert not result.problems
+    assert not result.warnings
+    path = corpus_csv.parent / "manifest.jsonl"
+    write_recordings(path, result.recordings)
+    return path
+
+
+@pytest.fixture(scope="session")
+def recordings(manifest_jsonl: Path) -> list[Recording]:
+    """The recordings of `corpus_csv` in the order of their ids. Copy the list to change it."""
+    return read_recordings(manifest_jsonl)
+
+
+@pytest.fixture(scope="session")
+def store(recordings: list[Recording], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Features of `recordings` by the default spec. Copy its folder to change it."""
+    path = tmp_path_factory.mktemp("features") / "store"
+    done, opened = extraction.extract(recordings, path, FeatureSpec())
+    assert not done.failures
+    return opened
+
+
+@pytest.fixture(scope="session")
+def shared_audio() -> Path:
+    """The recordings beside the repository, which a clone elsewhere does not have."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "audio"
+    if not (folder / "recordings.csv").is_file():
+        pytest.skip(f"no real recordings in {folder}")
+    return folder
