@@ -47,12 +47,12 @@ def ratio_line(
     """One line such as ``ours 1.23 ms, reference 50.1 ms: 40.7 x`` (above 1: ours is faster)."""
     ratio = seconds[reference] / seconds[ours]
     return (
-        f"{ours} {_duration(seconds[ours])}, {reference} {_duration(seconds[reference])}: "
+        f"{ours} {duration(seconds[ours])}, {reference} {duration(seconds[reference])}: "
         f"{_three_digits(ratio)} x"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds >= 1.0:
         return f"{_three_digits(seconds)} s"
     if seconds >= 1e-3:

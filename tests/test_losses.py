@@ -137,8 +137,7 @@ def test_gradients_are_those_of_finite_differences(variant):
     assert torch.autograd.gradcheck(lambda v: loss(v, singers), (vectors,))
 
     def of_parameters(scale, bias):
-        logits = torch.func.functional_call(loss, {"scale": scale, "bias": bias}, (vectors, singers))
-        return logits
+        return torch.func.functional_call(loss, {"scale": scale, "bias": bias}, (vectors, singers))
 
     scale, bias = loss.scale.detach().clone(), loss.bias.detach().clone()
     assert torch.autograd.gradcheck(of_parameters, (scale.requires_grad_(), bias.requires_grad_()))

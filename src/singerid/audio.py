@@ -1,8 +1,7 @@
 """Any audio file → mono float32 samples at one rate.
 
-Files are recognized by their content, never by their name (the ``.m4a`` of DAMP is Ogg Vorbis).
-libsndfile decodes what it knows; FFmpeg (through PyAV) the rest, such as AAC. Everything is
-decoded in blocks, so an hour of stereo needs no more memory than its mono result.
+Everything is decoded in blocks (`singerid.decoding`), so an hour of stereo needs no more memory
+than its mono result.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
-from singerid.errors import AudioError, one_line
+from singerid.decoding import Decoder
+from singerid.errors import AudioError
 
 FloatArray = npt.NDArray[np.float32]
-_BLOCK_FRAMES = 1 << 16
 _SILENCE = 10 ** (-80 / 20)
 _OVERLOAD = 8.0  # beyond what a lossy decoder overshoots: integers stored as floats
 _CLIPPED_SHARE = 1e-3
-_MAX_PROMISE = 1 << 28  # samples that a header is believed without seeing them
+_MAX_PROMISE = 1 << 26  # samples that a header is believed without seeing them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     Raises:
         AudioError: not a readable, whole audio file, or one without samples.
     """
-    with _Decoder(path) as decoder:
+    with Decoder(path) as decoder:
         if decoder.n_frames <= 0:
             raise AudioError("holds no audio samples", where=path, do="remove or replace the file")
         return AudioInfo(
@@ -73,7 +71,7 @@ def load(
     Raises:
         AudioError: unreadable, truncated, empty, silent, not finite, or without that channel.
     """
-    with _Decoder(path) as decoder:
+    with Decoder(path) as decoder:
         meter = _Meter()
         rates = decoder.sample_rate, sample_rate
         size = min(int(decoder.n_frames * rates[1] / rates[0]) + 4096, _MAX_PROMISE)
@@ -107,7 +105,8 @@ def conform(samples: npt.NDArray[Any], sample_rate: int, wanted_rate: int) -> Fl
     if samples.dtype.kind == "i":
         samples = samples / (np.iinfo(samples.dtype).max + 1.0)
     meter = _Meter()
-    mono = meter.add(samples.astype(np.float32))
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+        mono = meter.add(samples.astype(np.float32))
     meter.check("samples")
     return mono if sample_rate == wanted_rate else _resample(mono, sample_rate, wanted_rate)
 
@@ -118,7 +117,7 @@ def _resample(mono: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArra
 
 
 def _resampled(
-    decoder: _Decoder, channel: str, meter: _Meter, sample_rate: int
+    decoder: Decoder, channel: str, meter: _Meter, sample_rate: int
 ) -> Iterator[FloatArray]:
     if decoder.sample_rate == sample_rate:
         for block in decoder.blocks():
@@ -142,9 +141,10 @@ def _to_mono(block: FloatArray, channel: str, path: Path) -> FloatArray:
         return np.ascontiguousarray(block[:, 0])
     if channel == "right":
         return np.ascontiguousarray(block[:, 1])
-    if n_channels == 2:  # much faster than a mean over an axis of length 2
-        return np.float32(0.5) * (block[:, 0] + block[:, 1])
-    mean: FloatArray = block.mean(axis=1, dtype=np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # the meter refuses what is not finite
+        if n_channels == 2:  # much faster than a mean over an axis of length 2
+            return np.float32(0.5) * (block[:, 0] + block[:, 1])
+        mean: FloatArray = block.mean(axis=1, dtype=np.float32)
     return mean
 
 
@@ -200,143 +200,3 @@ class _Meter:
 
 def _decibels(peak: float) -> str:
     return f"{20 * np.log10(peak):.0f} dBFS" if peak > 0 else "digital zero"
-
-
-class _Decoder:
-    """An open audio file: header fields, and blocks of float32 `(n_frames, n_channels)`."""
-
-    sample_rate: int
-    channels: int
-    n_frames: int
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._container: Any = None
-        self._sound: Any = None
-        try:
-            self._file = self.path.open("rb")
-        except OSError as error:
-            raise AudioError("cannot be opened", where=path, found=error.strerror) from error
-        try:
-            self._open()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _open(self) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        if size == 0:
-            raise AudioError("is empty (0 bytes)", where=self.path, do="copy or export it again")
-        self._head = self._file.read(64)
-        self._check_length_of_riff(size)
-        self._check_end_of_ogg(size)
-        self._file.seek(0)
-        try:
-            self._sound = soundfile.SoundFile(self._file)
-        except soundfile.LibsndfileError as error:
-            self._file.seek(0)
-            self._open_with_ffmpeg(error)
-            return
-        self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
-        self.n_frames = self._sound.frames
-
-    def _open_with_ffmpeg(self, reason: Exception) -> None:
-        import av  # 100 ms; most corpora never need it
-
-        av.logging.set_level(None)
-        try:
-            self._container = av.open(self._file, options={"protocol_whitelist": "none"})
-            stream = self._container.streams.audio[0]
-            self.sample_rate, self.channels = int(stream.rate), int(stream.channels)
-            known = stream.duration is not None and stream.time_base is not None
-            duration = (
-                stream.duration * stream.time_base if known
-                else (self._container.duration or 0) / 1_000_000
-            )  # fmt: skip
-            self.n_frames = round(float(duration) * self.sample_rate)
-        except (av.error.FFmpegError, IndexError, ValueError, TypeError) as error:
-            raise self._undecodable(reason) from error
-
-    def _undecodable(self, reason: Exception) -> AudioError:
-        start = self._head[:16]
-        printable = start.decode("ascii", "backslashreplace")
-        return AudioError(
-            "is not audio that libsndfile or FFmpeg can decode", where=self.path,
-            found=f"a file that starts with {printable!r} ({one_line(reason)[-80:]})",
-            do="convert it to WAV or FLAC, or remove it",
-        )  # fmt: skip
-
-    def _check_length_of_riff(self, size: int) -> None:
-        """A WAV file cut short still opens, with fewer samples; its header tells."""
-        if self._head[:4] != b"RIFF":
-            return
-        promised = int.from_bytes(self._head[4:8], "little") + 8
-        streamed = promised <= 8 or promised >= 0xFFFFFFF0  # written to a pipe: length unknown
-        if promised > size + 1 and not streamed:  # + 1: some writers forget the pad byte
-            raise self._truncated(f"{size} bytes", f"{promised} bytes by its header")
-
-    def _check_end_of_ogg(self, size: int) -> None:
-        """An Ogg stream ends with a page that says so; one cut short does not."""
-        if self._head[:4] != b"OggS":
-            return
-        self._file.seek(max(0, size - 65307))  # the longest Ogg page
-        tail = self._file.read()
-        last = tail.rfind(b"OggS")
-        if last < 0 or len(tail) < last + 6 or not tail[last + 5] & 0x04:
-            raise self._truncated("no last page", "an Ogg stream with an end")
-
-    def _truncated(self, found: str, expected: str) -> AudioError:
-        return AudioError(
-            "is truncated", where=self.path, found=found, expected=expected,
-            do="copy or export it again",
-        )  # fmt: skip
-
-    def blocks(self) -> Iterator[FloatArray]:
-        """Decode from the start to the end."""
-        if self._container is not None:
-            yield from self._ffmpeg_blocks()
-            return
-        try:
-            while len(block := self._sound.read(_BLOCK_FRAMES, "float32", always_2d=True)):
-                yield block
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                "breaks off while decoding", where=self.path, found=error,
-                do="copy or export it again",
-            ) from error  # fmt: skip
-
-    def _ffmpeg_blocks(self) -> Iterator[FloatArray]:
-        import av
-
-        try:
-            for frame in self._container.decode(audio=0):
-                block = frame.to_ndarray()
-                if not frame.format.is_planar:
-                    block = block.reshape(-1, frame.layout.nb_channels).T
-                if block.dtype.kind != "f":
-                    zero = 128 if block.dtype == np.uint8 else 0
-                    scale = float(np.iinfo(block.dtype).max // (2 if zero else 1)) + 1
-                    block = (block.astype(np.float32) - zero) / np.float32(scale)
-                yield block.T.astype(np.float32, copy=False)
-        except av.error.FFmpegError as error:
-            raise AudioError(
-                "breaks off while decoding", where=self.path, found=error,
-                do="copy or export it again",
-            ) from error  # fmt: skip
-
-    def check_whole(self, n_decoded: int) -> None:
-        """Refuse a file that gave clearly fewer frames than its header promised."""
-        missing = (self.n_frames - n_decoded) / self.sample_rate
-        if missing > 0.25:  # encoder delay and rounding of durations stay far below
-            raise self._truncated(
-                f"{n_decoded / self.sample_rate:.2f} s",
-                f"{self.n_frames / self.sample_rate:.2f} s by its header",
-            )
-
-    def __enter__(self) -> _Decoder:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        for resource in (self._sound, self._container, self._file):
-            if resource is not None:
-                resource.close()

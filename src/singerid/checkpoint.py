@@ -96,6 +96,8 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
         )
     try:
         header = json.loads(metadata[_KEY])
+        if header["format"] != _FORMAT:
+            raise ValueError(f"format {header['format']}, not {_FORMAT}")
         settings = EncoderSettings.model_validate(header["encoder"])
         spec = FeatureSpec.model_validate(header["features"])
         partial_frames, fingerprint = int(header["partial_frames"]), str(header["fingerprint"])

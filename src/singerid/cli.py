@@ -58,7 +58,8 @@ def manifest(arguments: argparse.Namespace) -> None:
     from singerid.records import write_recordings
 
     settings = read_settings(arguments).manifest
-    found = corpora.scan(arguments.corpus, arguments.source)
+    options = corpora.parse_options(arguments.corpus, arguments.corpus_option)
+    found = corpora.scan(arguments.corpus, arguments.source, **options)
     with progress("manifest", len(found.sources)) as advance:
         result = build(found, settings, CPUS, advance)
     if arguments.select:
@@ -99,6 +100,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train an encoder, in cycles of training and validation."""
     _need_torch()
     from singerid import run
+    from singerid.cycles import resolve_cycles
     from singerid.store import Store
     from singerid.train import fit, resolve_precision
 
@@ -112,13 +114,14 @@ def train(arguments: argparse.Namespace) -> None:
         base = read_config_file(path / "config.yaml")
     store = Store(arguments.store or _store_of(path))
     spec = store.spec.model_dump()
-    config = resolve_precision(read_settings(arguments, merge(base, spec)))
+    config = read_settings(arguments, merge(base, spec))
     if config.feature_spec != store.spec:
         raise MismatchError(
             "settings and store have different feature specs", where=store.path,
             found=f"settings {config.feature_spec.fingerprint()}, store {store.spec.fingerprint()}",
             do="leave the sections audio and mel out of the configuration",
         )  # fmt: skip
+    config = resolve_cycles(resolve_precision(config), store, say)
     if not resume:
         run.make_run_folder(path, arguments.overwrite)
         run.describe_run(path, config, store, arguments.notes, arguments.command_line)
@@ -146,7 +149,8 @@ class _Reporter:
 
     def cycle(self, step: int, train: Figures, valid: Figures, best: bool) -> None:
         say(f"step {step:>6}  cycle  {_figures(train)}")
-        say(f"step {step:>6}  valid  {_figures(valid)}{'  best' if best else ''}")
+        if valid:
+            say(f"step {step:>6}  valid  {_figures(valid)}{'  best' if best else ''}")
 
 
 def _figures(figures: Figures) -> str:
@@ -324,6 +328,10 @@ def _parser() -> argparse.ArgumentParser:
     from singerid.corpora import CORPORA
 
     sub.add_argument("--corpus", choices=sorted(CORPORA), default="folder", help="kind of corpus")
+    sub.add_argument(
+        "--corpus-option", metavar="NAME=VALUE", action="append", default=[],
+        help="option of the corpus (docs/corpora.md lists them); repeatable",
+    )  # fmt: skip
     selectable(sub)
 
     sub = command(features, ["audio", "mel"], "STORE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,10 @@ class AudioSettings(Section):
 class MelSettings(Section):
     """Log-mel spectrogram; the defaults are AutoVC's front end."""
 
-    n_fft: int = setting(1024, "length of the Hann window and FFT", unit="samples", ge=64, le=16384)
+    n_fft: int = setting(
+        1024, "length of the Hann window and FFT, even", unit="samples", ge=64, le=16384,
+        multiple_of=2,
+    )  # fmt: skip
     hop_length: int = setting(256, "distance of two frames", unit="samples", ge=16, le=16384)
     n_mels: int = setting(80, "number of mel bands", flag="-nf", ge=8, le=512)
     fmin: float = setting(90.0, "lowest band edge", unit="Hz", ge=0)
@@ -91,6 +95,11 @@ class FeatureSpec(Section):
                 f"mel.fmax {self.mel.fmax:g} Hz exceeds half of audio.sample_rate "
                 f"{self.audio.sample_rate} Hz"
             )
+        if self.mel.highpass >= self.audio.sample_rate / 2:
+            raise ValueError(
+                f"mel.highpass {self.mel.highpass:g} Hz must lie below half of audio.sample_rate "
+                f"{self.audio.sample_rate} Hz"
+            )
         return self
 
     @property
@@ -118,6 +127,15 @@ class ManifestSettings(Section):
     test_share: float = setting(0.0, "share of the singers drawn for the test", ge=0, lt=1)
     seed: int = setting(0, "seed of the draw", ge=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError(
+                f"valid_share {self.valid_share:g} and test_share {self.test_share:g} leave no "
+                "singer for training"
+            )
+        return self
+
 
 class BatchSettings(Section):
     """What one training step sees."""
@@ -133,6 +151,11 @@ class EncoderSettings(Section):
     hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
     n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
     dim: int = setting(256, "length of an embedding", flag="-es", ge=2, le=8192)
+    normalization: Literal["none", "range", "standard", "global", "feature"] = setting(
+        "none",
+        "of the input: each partial to [0, 1] (range) or to mean 0 and variance 1 (standard); by "
+        "mean and variance of all training frames (global), or of each dimension (feature)",
+    )
     relu: bool = setting(True, "ReLU before the normalization (AutoVC's encoder has none)")
 
 
@@ -156,6 +179,9 @@ class TrainSettings(Section):
     """Cycles of training and validation steps, and when to end."""
 
     steps: int = setting(100_000, "upper limit of training steps", flag="-stp", ge=1)
+    iters: Literal["given", "auto"] = setting(
+        "given", "sizes of the cycles: as given below, or computed from the corpus"
+    )
     train_iters: int = setting(100, "training steps in a cycle", flag="-ti", ge=1)
     val_iters: int = setting(10, "validation steps in a cycle", flag="-vi", ge=1)
     patience: int = setting(
@@ -247,11 +273,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "train": {"learning_rate": 1e-3, "train_iters": 50, "steps": 2000, "patience": 10},
     },
     "demo": {
-        "batch": {"n_singers": 8, "n_partials": 6},
-        "encoder": {"hidden_size": 128, "n_layers": 2, "dim": 64, "relu": False},
+        "batch": {"n_partials": 8, "partial_frames": 64},
+        "encoder": {"hidden_size": 128, "n_layers": 1, "dim": 64, "relu": False},
         "train": {
-            "learning_rate": 2e-3, "train_iters": 25, "val_iters": 5, "steps": 400,
-            "log_every": 25, "patience": 8,
+            "learning_rate": 2e-3, "train_iters": 50, "val_iters": 5, "steps": 600,
+            "log_every": 50, "patience": 6,
         },
     },
 }  # fmt: skip
@@ -272,7 +298,8 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        # A date such as 2026-13-99 is a ValueError of PyYAML.
         raise ConfigError(
             "cannot read the configuration", where=path, found=" ".join(str(error).split())
         ) from error
@@ -280,7 +307,7 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ConfigError("not a mapping of sections", where=path, found=type(values).__name__)
-    return values
+    return {name: {} if section is None else section for name, section in values.items()}
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,7 +336,7 @@ def resolve(values: Mapping[str, Any], where: object = "settings") -> Config:
 
 def _problem(detail: ErrorDetails, where: object) -> ConfigError:
     key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in ("extra_forbidden", "invalid_key"):
         known = _siblings(detail["loc"])
         close = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
@@ -339,7 +366,10 @@ def to_yaml(config: Config, comments: bool = True) -> str:
         lines.append(f"{name}:")
         for key, value in section:
             field = type(section).model_fields[key]
-            text = yaml.safe_dump(value).removesuffix("...\n").strip()
+            unprintable = isinstance(value, str) and not value.isprintable()
+            style = '"' if unprintable else None  # on one line, whatever it is
+            text = yaml.safe_dump(value, default_style=style, width=math.inf)
+            text = text.removesuffix("...\n").strip()
             lines.append(f"  {key}: {text}" + (f"  # {describe(field)}" if comments else ""))
     return "\n".join(lines) + "\n"
 

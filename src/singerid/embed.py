@@ -14,7 +14,7 @@ from singerid import audio
 from singerid.checkpoint import EncoderFile, load_encoder
 from singerid.config import EmbedSettings
 from singerid.embeddings import EmbeddingSet, mean_direction
-from singerid.errors import MismatchError, SingeridError, one_line
+from singerid.errors import BatchError, MismatchError, SingeridError, one_line
 from singerid.extraction import analyze
 from singerid.features import check_duration, extract
 from singerid.frames import tile_starts
@@ -42,8 +42,10 @@ class SingerEncoder:
         self.file = file
         self.settings = settings or EmbedSettings()
         self.fingerprint = file.fingerprint
-        self._precision = choose_precision(self.settings.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._precision = choose_precision(
+            self.settings.precision, file.encoder, self.settings.batch_partials, file.spec.n_dims
+        )
         self._network = file.encoder.to(self._device).eval()
 
     @classmethod
@@ -153,8 +155,10 @@ class SingerEncoder:
                 continue
             kept.append(recording)
             counts.append(len(partials))
+        if not failures and not kept:
+            raise SingeridError("there is nothing to embed")
         if not kept:
-            raise failures[0] if failures else SingeridError("there is nothing to embed")
+            raise BatchError(f"all {len(failures)} recordings failed, nothing is saved", failures)
         return embedding_set(kept, np.stack(vectors), counts, self.fingerprint), failures
 
     def _embed_many(

@@ -95,7 +95,8 @@ class EmbeddingSet:
         for name, default in (("seconds", 0.0), ("n_partials", 0), ("splits", ""), ("paths", "")):
             if n and not len(getattr(self, name)):
                 object.__setattr__(self, name, [default] * n)
-        columns = {name: getattr(self, name) for name in ("singers", "seconds", "n_partials")}
+        names = ("singers", "seconds", "n_partials", "splits", "paths")
+        columns = {name: getattr(self, name) for name in names}
         for name, column in {**columns, **self.labels}.items():
             if len(column) != n:
                 raise SingeridError(f"column {name!r} has {len(column)} rows", expected=n)
@@ -199,7 +200,7 @@ def write_parquet(
     table = pa.table(dict(columns))
     table = table.replace_schema_metadata({_ENCODER_KEY: encoder, _KIND_KEY: kind})
     with atomic_write(path, "wb") as file:
-        pq.write_table(table, file)
+        pq.write_table(table, file, write_page_checksum=True)
 
 
 def read_parquet(
@@ -211,27 +212,32 @@ def read_parquet(
         The table and the encoder's fingerprint.
 
     Raises:
-        SingeridError: missing, not Parquet, of another kind or without a column.
+        SingeridError: missing, damaged, not Parquet, of another kind or without a column.
     """
     path = Path(path)
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise SingeridError(f"cannot read {kind}", where=path, found=error) from error
     metadata = table.schema.metadata or {}
-    found = metadata.get(_KIND_KEY, b"unknown").decode()
+    found = metadata.get(_KIND_KEY, b"unknown").decode("utf-8", "replace")
     missing = [name for name in columns if name not in table.column_names]
+    if not missing and not pa.types.is_fixed_size_list(table.schema.field("embedding").type):
+        missing = ["embedding"]
     if found != kind or missing or _ENCODER_KEY not in metadata:
         raise SingeridError(
             f"not a file of {kind}", where=path,
             found=f"kind {found!r}" + (f", no column {missing[0]!r}" if missing else ""),
             do=f"make one: singerid {'embed' if kind == 'embeddings' else kind}",
         )  # fmt: skip
-    return table, metadata[_ENCODER_KEY].decode()
+    return table, metadata[_ENCODER_KEY].decode("utf-8", "replace")
 
 
 def vectors_of(table: pa.Table) -> FloatArray:
     """The embedding column as float32 `(n, dim)`."""
     column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False)
-    return vectors.reshape(len(table), -1) if len(table) else np.zeros((0, 1), np.float32)
+    vectors = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    matrix: FloatArray = vectors.reshape(len(table), column.type.list_size)
+    return matrix

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 from collections.abc import Sequence
+from typing import Any
 
 
 def one_line(value: object) -> str:
@@ -47,6 +49,10 @@ class SingeridError(Exception):
         if do is not None:
             parts.append(one_line(do))
         super().__init__("; ".join(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its finished text: a subclass may take other arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(SingeridError):

@@ -7,25 +7,28 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 
 from singerid.config import FeatureSpec
-from singerid.errors import AudioError, SingeridError, StoreError, one_line
+from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
 from singerid.records import Recording, atomic_write, write_recordings
-from singerid.store import Entry, Store, read_index, read_spec, shard_path
+from singerid.store import Entry, Store, holds, read_index, read_spec, shard_path, source_of
 
 FloatArray = npt.NDArray[np.float32]
 Outcome = tuple[FloatArray, list[str]] | SingeridError
 SHARD_BYTES = 1 << 30
+_AHEAD_SECONDS = 3600.0  # their default features take 72 MB
 
 
 @dataclass
@@ -63,41 +66,42 @@ def extract(
         recordings: what the store shall hold afterwards.
         path: folder of the store, made if missing.
         spec: the front end; must equal that of a store that exists.
-        n_processes: processes that decode and analyze.
+        n_processes: recordings that are decoded and analyzed at once.
         on_progress: called with the seconds of audio after each recording.
 
     Raises:
         StoreError: the folder holds something else, a store of another spec, or is in use.
+        BatchError: not a single recording could be read.
     """
     path = Path(path)
     _prepare(path, spec)
-    lock = FileLock(path / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(path / ".lock").acquire(timeout=0)
     except Timeout:
         raise StoreError(
             "is being written by another process", where=path, do="wait for it to finish"
         ) from None
-    with lock, _Writer(path, spec) as writer:
+    with lock:
         result = Extraction()
-        present = {e.id for e in writer.entries.values()}
-        missing = [r for r in recordings if not writer.holds(r)]
-        result.n_present = len(recordings) - len(missing)
         failed: set[str] = set()
-        for recording, outcome in analyze(missing, spec, n_processes):
-            if isinstance(outcome, SingeridError):
-                result.failures.append(outcome)
-                failed.add(recording.id)
-            else:
-                frames, warnings = outcome
-                writer.append(recording, frames)
-                result.warnings += [f"{one_line(recording.path)}: {w}" for w in warnings]
-                result.n_done += 1
-            on_progress(recording.duration)
+        with _Writer(path, spec) as writer:
+            present = set(writer.entries)
+            missing = [r for r in recordings if not holds(writer.entries, r)]
+            result.n_present = len(recordings) - len(missing)
+            for recording, outcome in analyze(missing, spec, n_processes):
+                if isinstance(outcome, SingeridError):
+                    result.failures.append(outcome)
+                    failed.add(recording.id)
+                else:
+                    frames, warnings = outcome
+                    writer.append(recording, frames)
+                    result.warnings += [f"{one_line(recording.path)}: {w}" for w in warnings]
+                    result.n_done += 1
+                on_progress(recording.duration)
         kept = [r for r in recordings if r.id not in failed]
         result.n_others = len(present - {r.id for r in kept})
         if not kept:
-            raise StoreError("no recording could be read", where=path, found=result.failures[0])
+            raise BatchError(f"{one_line(path)}: no recording could be read", result.failures)
         write_recordings(path / "recordings.jsonl", kept)
     return result, Store(path)
 
@@ -136,27 +140,52 @@ def _difference(found: FeatureSpec, wanted: FeatureSpec) -> str:
 
 
 def analyze(
-    recordings: Sequence[Recording], spec: FeatureSpec, n_processes: int
+    recordings: Sequence[Recording],
+    spec: FeatureSpec,
+    n_workers: int,
+    executor: Literal["threads", "processes"] = "threads",
 ) -> Iterator[tuple[Recording, Outcome]]:
     """Features and warnings, or the error, of each recording in turn.
 
-    Other processes compute a few recordings ahead, which bounds the memory.
+    Workers run ahead of what is taken, by so many seconds of audio that memory stays bounded
+    and a long recording does not make the others wait.
+
+    Args:
+        recordings: what to analyze; results come in this order.
+        spec: the front end.
+        n_workers: recordings that are analyzed at once.
+        executor: threads suit whatever releases the interpreter's lock (decoding, resampling,
+            mel: no start-up, no copying); what holds it needs processes.
     """
-    if n_processes <= 1 or len(recordings) < 2:
-        for recording in recordings:
-            yield recording, _analyze_one(recording, spec)
-        return
-    # forkserver: no copy of a parent that may hold threads; workers never import torch.
-    pool = ProcessPoolExecutor(n_processes, mp_context=get_context("forkserver"))
-    with pool:
+    with threadpool_limits(1, "blas"):  # workers share the cores already
+        if n_workers <= 1 or len(recordings) < 2:
+            for recording in recordings:
+                yield recording, _analyze_one(recording, spec)
+            return
+        pool = _pool(executor, n_workers)
         waiting: deque[tuple[Recording, Future[Outcome]]] = deque()
-        for recording in recordings:
-            waiting.append((recording, pool.submit(_analyze_one, recording, spec)))
-            if len(waiting) > 2 * n_processes:
+        ahead = 0.0
+        try:
+            for recording in recordings:
+                ahead += recording.duration
+                while len(waiting) > n_workers and ahead > _AHEAD_SECONDS:
+                    first, future = waiting.popleft()
+                    ahead -= first.duration
+                    yield first, future.result()
+                waiting.append((recording, pool.submit(_analyze_one, recording, spec)))
+            while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        for recording, future in waiting:
-            yield recording, future.result()
+        finally:  # also when the user interrupts
+            pool.shutdown(cancel_futures=True)
+
+
+def _pool(executor: Literal["threads", "processes"], n_workers: int) -> Executor:
+    if executor == "threads":
+        return ThreadPoolExecutor(n_workers)
+    # forkserver: no copy of a parent that may hold threads; workers never import torch.
+    context = get_context("forkserver")
+    return ProcessPoolExecutor(n_workers, context, threadpool_limits, (1, "blas"))
 
 
 def _analyze_one(recording: Recording, spec: FeatureSpec) -> Outcome:
@@ -169,63 +198,48 @@ def _analyze_one(recording: Recording, spec: FeatureSpec) -> Outcome:
         return AudioError("does not fit into memory", where=recording.path)
 
 
-def _source(recording: Recording) -> str:
-    return f"{recording.sha256[:32]}:{recording.channel}"
-
-
 class _Writer:
     """Appends arrays to the shards and lines to the index of a locked store."""
 
     def __init__(self, path: Path, spec: FeatureSpec) -> None:
         self.path, self.spec = path, spec
-        self._index_path = path / "index.jsonl"
-        self._entries, self._index_bytes = read_index(self._index_path)
-        self.entries = {entry.id: entry for entry in self._entries}
+        self.entries: dict[str, Entry] = {}
         self._row_bytes = 4 * spec.n_dims
+        self._shard = self._rows = self._index_bytes = 0
+        self._read_intact()
+
+    def _read_intact(self) -> None:
+        """Entries up to the first damage; all that follows is made again."""
+        with suppress(StoreError):
+            for entry, end in read_index(self.path / "index.jsonl"):
+                file, rows = shard_path(self.path, entry.shard), entry.start + entry.n_frames
+                if not file.exists() or file.stat().st_size < rows * self._row_bytes:
+                    break
+                self.entries[entry.id] = entry
+                self._shard, self._rows, self._index_bytes = entry.shard, rows, end
 
     def __enter__(self) -> Self:
-        self._shard = max((e.shard for e in self._entries), default=0)
-        ends = (e.start + e.n_frames for e in self._entries if e.shard == self._shard)
-        self._rows = max(ends, default=0)
-        self._index = self._open_at(self._index_path, self._index_bytes)
+        self._index = self._open_at(self.path / "index.jsonl", self._index_bytes)
         self._file = self._open_at(shard_path(self.path, self._shard), self._rows * self._row_bytes)
         return self
 
     def _open_at(self, file: Path, size: int) -> int:
         """Open for writing behind `size` bytes; what lies beyond was never indexed."""
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        found = os.fstat(handle).st_size
-        if found < size:
-            os.close(handle)
-            raise StoreError(
-                "is cut short", where=file, found=f"{found} bytes", expected=f"{size} bytes",
-                do="delete the store and extract it again",
-            )  # fmt: skip
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         os.ftruncate(handle, size)
         os.lseek(handle, size, os.SEEK_SET)
         return handle
 
-    def holds(self, recording: Recording) -> bool:
-        """True if the features of exactly this audio are there."""
-        entry = self.entries.get(recording.id)
-        return entry is not None and entry.source == _source(recording)
-
     def append(self, recording: Recording, frames: FloatArray) -> None:
         """Write frames, then their index line."""
         data = np.ascontiguousarray(frames, "<f4")
-        if self._rows and (self._rows + len(data)) * self._row_bytes > SHARD_BYTES:
-            os.close(self._file)
-            self._shard, self._rows = self._shard + 1, 0
-            self._file = self._open_at(shard_path(self.path, self._shard), 0)
-        entry = Entry(
-            recording.id,
-            _source(recording),
-            self._shard,
-            self._rows,
-            len(data),
-            zlib.crc32(data.data),
-        )
         try:
+            if self._rows and (self._rows + len(data)) * self._row_bytes > SHARD_BYTES:
+                self._roll_over()
+            entry = Entry(
+                recording.id, source_of(recording), self._shard, self._rows, len(data),
+                zlib.crc32(data.data),
+            )  # fmt: skip
             _write_all(self._file, data.data.cast("B"))
             _write_all(self._index, memoryview((json.dumps(asdict(entry)) + "\n").encode()))
         except OSError as error:
@@ -236,11 +250,20 @@ class _Writer:
         self._rows += len(data)
         self.entries[entry.id] = entry
 
+    def _roll_over(self) -> None:
+        """Go on with the next shard."""
+        file = self._open_at(shard_path(self.path, self._shard + 1), 0)
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file, self._shard, self._rows = file, self._shard + 1, 0
+
     def __exit__(self, *exc_info: object) -> None:
-        # Frames reach the disk before the lines that name them.
-        for handle in (self._file, self._index):
-            os.fsync(handle)
-            os.close(handle)
+        try:  # frames reach the disk before the lines that name them
+            os.fsync(self._file)
+            os.fsync(self._index)
+        finally:
+            os.close(self._file)
+            os.close(self._index)
 
 
 def _write_all(handle: int, data: memoryview) -> None:

@@ -92,7 +92,20 @@ def build(
     for name, count in Counter(source.id for source in sources).items():
         if count > 1:
             raise ManifestError(f"id {name!r} is used {count} times", do="rename the files")
-    sources = _without_split_conflicts(sources, manifest)
+    n_given = sum(source.split is not None for source in sources)
+    if settings.splits == "given" and n_given < len(sources):
+        raise ManifestError(
+            "the corpus does not say the split of every recording",
+            do="use --manifest.splits draw",
+        )
+    draw = settings.splits == "draw" or n_given < len(sources)
+    if draw and n_given and settings.splits == "auto":
+        manifest.warnings.append(
+            f"{len(sources) - n_given} of {len(sources)} recordings have no split: all splits "
+            "are drawn anew"
+        )
+    if not draw:
+        sources = _without_split_conflicts(sources, manifest)
     with ThreadPoolExecutor(n_threads) as pool:
         for result in pool.map(_measure, sources):
             on_progress(1)
@@ -101,13 +114,7 @@ def build(
             else:
                 manifest.recordings.append(result)
     manifest.recordings = _without_duplicates(manifest)
-    given = [source.split is not None for source in sources]
-    if settings.splits == "given" and not all(given):
-        raise ManifestError(
-            "the corpus does not say the split of every recording",
-            do="use --manifest.splits draw",
-        )
-    if settings.splits == "draw" or (settings.splits == "auto" and not all(given)):
+    if draw:
         manifest.recordings = draw_splits(manifest.recordings, settings)
     return manifest
 
@@ -149,10 +156,13 @@ def _without_split_conflicts(sources: list[Source], manifest: Manifest) -> list[
 
 
 def _without_duplicates(manifest: Manifest) -> list[Recording]:
-    """Keep one of each group of identical files; none if two singers claim it."""
-    groups: dict[str, list[Recording]] = defaultdict(list)
+    """Keep one of each group of identical files; none if two singers claim it.
+
+    The two channels of a file may well hold two singers.
+    """
+    groups: dict[tuple[str, str], list[Recording]] = defaultdict(list)
     for recording in manifest.recordings:
-        groups[recording.sha256].append(recording)
+        groups[recording.sha256, recording.channel].append(recording)
     left_out: set[str] = set()
     for group in groups.values():
         first, *others = group
@@ -177,7 +187,7 @@ def draw_splits(recordings: Sequence[Recording], settings: ManifestSettings) -> 
     """Divide singers over train, valid and test at random, each gender in equal shares.
 
     A split that is asked for gets at least two singers (a contrast needs two) as long as
-    two remain for training.
+    two remain for training; validation comes first.
     """
     gender = {r.singer: r.labels.get("gender", "") for r in recordings}
     rng = np.random.default_rng(settings.seed)
@@ -186,21 +196,25 @@ def draw_splits(recordings: Sequence[Recording], settings: ManifestSettings) -> 
     # of genders without rounding each of them alone.
     position: dict[str, float] = {}
     for name in sorted(set(gender.values())):
-        members = rng.permutation([s for s in singers if gender[s] == name])
+        members = [s for s in singers if gender[s] == name]
+        order = rng.permutation(len(members))
         offsets = (np.arange(len(members)) + rng.uniform()) / len(members)
-        position |= {str(s): float(x) for s, x in zip(members, offsets, strict=True)}
-    order = sorted(singers, key=lambda s: (position[s], s))
-    n_valid = _share(len(order), settings.valid_share, len(order) - 2)
-    n_test = _share(len(order), settings.test_share, len(order) - n_valid - 2)
-    split = dict.fromkeys(order, "train")
-    split |= dict.fromkeys(order[:n_valid], "valid")
-    split |= dict.fromkeys(order[n_valid : n_valid + n_test], "test")
+        position |= {members[i]: float(x) for i, x in zip(order, offsets, strict=True)}
+    singers.sort(key=lambda s: (position[s], s))
+    n = len(singers)
+    for_test = 2 if settings.test_share > 0 and n >= 6 else 0
+    n_valid = _share(n, settings.valid_share, n - 2 - for_test)
+    n_test = _share(n, settings.test_share, n - 2 - n_valid)
+    split = dict.fromkeys(singers, "train")
+    split |= dict.fromkeys(singers[:n_valid], "valid")
+    split |= dict.fromkeys(singers[n_valid : n_valid + n_test], "test")
     return [replace(r, split=split[r.singer]) for r in recordings]
 
 
 def _share(n_singers: int, share: float, available: int) -> int:
-    wanted = max(2, round(n_singers * share)) if share > 0 else 0
-    return wanted if wanted <= available else 0
+    """Number of singers of a split: none, or at least two."""
+    wanted = min(max(2, round(n_singers * share)), available) if share > 0 else 0
+    return wanted if wanted >= 2 else 0
 
 
 def select(recordings: Iterable[Recording], conditions: Sequence[str]) -> list[Recording]:

@@ -8,30 +8,41 @@ from statistics import median
 from typing import Literal
 
 import torch
+from torch import nn
 
 Precision = Literal["32", "bf16"]
+_FRAMES, _ROUNDS, _WORTH_IT = 8, 3, 0.85
 
 
-def choose_precision(wanted: Literal["auto", "32", "bf16"]) -> Precision:
-    """Resolve ``auto``: bf16 where it is faster here.
+def choose_precision(
+    wanted: Literal["auto", "32", "bf16"], network: nn.Module, batch: int, n_dims: int
+) -> Precision:
+    """Resolve ``auto``: bf16 where it makes this network faster here.
 
-    Having the instructions is not enough (on CPUs with AVX512-bf16 but without AMX, bf16 can
-    be the slower one), so a product of two matrices is timed in both, which takes some 50 ms.
+    Having the instructions is not enough (a CPU with AVX512-bf16 but without AMX may be slower
+    in bf16), so forward and backward passes over a few frames are timed in both.
+
+    Args:
+        wanted: the setting.
+        network: the encoder.
+        batch: partials in a batch.
+        n_dims: values per frame.
     """
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "32"
-    matrix = torch.ones(768, 768)
-    seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    for _ in range(7):
-        for dtype, taken in seconds.items():
-            operand = matrix.to(dtype)
+    features = torch.full((batch, _FRAMES, n_dims), 0.5)
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(_ROUNDS):
+        for bf16, taken in seconds.items():
             start = time.perf_counter()
-            torch.mm(operand, operand)
+            with autocast(bf16, features.device):
+                vectors = network(features)
+            vectors.sum().backward()
             taken.append(time.perf_counter() - start)
-    faster = median(seconds[torch.bfloat16]) < 0.75 * median(seconds[torch.float32])
-    return "bf16" if faster else "32"
+    network.zero_grad(set_to_none=True)
+    return "bf16" if median(seconds[True]) < _WORTH_IT * median(seconds[False]) else "32"
 
 
 def autocast(bf16: bool, device: torch.device) -> AbstractContextManager[object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
+import secrets
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Recording:
         """
         try:
             fields = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of 5000 digits is a ValueError
             raise ManifestError("line is not JSON", where=where, found=line[:60]) from error
         if not isinstance(fields, dict):
             raise ManifestError("line is not a recording", where=where, found=line[:60])
@@ -80,9 +81,13 @@ class Recording:
                 raise ManifestError(
                     f"field {name!r} must be text", where=where, found=repr(fields.get(name))
                 )
+        if not isinstance(fields.get("sha256", ""), str):
+            raise ManifestError(
+                "field 'sha256' must be text", where=where, found=repr(fields["sha256"])
+            )
         _check_number(fields, "duration", where, lowest=0.0)
-        _check_number(fields, "sample_rate", where, lowest=1)
-        _check_number(fields, "channels", where, lowest=1, default=1)
+        _check_number(fields, "sample_rate", where, lowest=1, whole=True)
+        _check_number(fields, "channels", where, lowest=1, default=1, whole=True)
         _check_choice(fields, "split", SPLITS, where, "train")
         _check_choice(fields, "channel", CHANNELS, where, "mix")
         labels = fields.get("labels", {})
@@ -98,17 +103,18 @@ class Recording:
 
 
 def _check_number(
-    fields: dict[str, Any], name: str, where: str, lowest: float, default: float | None = None
-) -> None:
+    fields: dict[str, Any], name: str, where: str, lowest: float, default: float | None = None,
+    whole: bool = False,
+) -> None:  # fmt: skip
     value = fields.get(name, default)
     if (
-        not isinstance(value, (int, float))
+        not isinstance(value, int if whole else (int, float))
         or isinstance(value, bool)
-        or not lowest <= value < float("inf")
+        or not lowest <= value <= sys.float_info.max
     ):
         raise ManifestError(
-            f"field {name!r} out of range", where=where, found=repr(value),
-            expected=f"a finite number of at least {lowest:g}",
+            f"field {name!r} out of range", where=where, found=repr(value)[:60],
+            expected=f"a {'whole' if whole else 'finite'} number of at least {lowest:g}",
         )  # fmt: skip
 
 
@@ -198,24 +204,26 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 
     The text or bytes go to a temporary neighbour, which is flushed to the disk and then
     renamed over `path`. On any exception the neighbour is removed and `path` stays as it was.
+    Links are followed; a device such as ``/dev/null`` is written to, not replaced.
     """
-    path = Path(path)
+    path, encoding = Path(path), None if "b" in mode else "utf-8"
+    if path.exists() and not path.is_file():
+        with path.open(mode, encoding=encoding) as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part"
-    )
+    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        encoding = None if "b" in mode else "utf-8"
-        with os.fdopen(handle, mode, encoding=encoding) as file:
+        with partial.open(mode.replace("w", "x"), encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)  # mkstemp makes files private
         os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            error.filename = str(path)  # a full disk names no file
         raise
 
 
@@ -226,7 +234,7 @@ def write_recordings(path: str | os.PathLike[str], recordings: Iterable[Recordin
 
 
 def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
-    """Read a manifest; relative audio paths become relative to the manifest's folder.
+    """Read a manifest; audio paths relative to the manifest's folder become absolute.
 
     Raises:
         ManifestError: the file is missing or empty, a line is wrong, or an id appears twice.
@@ -236,11 +244,10 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
-            "cannot read the manifest",
-            where=path,
-            found=str(error),
+            "cannot read the manifest", where=path, found=getattr(error, "strerror", str(error)),
             do="make one: singerid manifest",
-        ) from error
+        ) from error  # fmt: skip
+    folder = path.parent.absolute()
     recordings: list[Recording] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -254,7 +261,7 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
             )  # fmt: skip
         seen[recording.id] = number
         if not os.path.isabs(recording.path):
-            recording = dataclasses.replace(recording, path=str(path.parent / recording.path))
+            recording = dataclasses.replace(recording, path=str(folder / recording.path))
         recordings.append(recording)
     if not recordings:
         raise ManifestError("the manifest lists no recordings", where=path)

@@ -37,7 +37,8 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        is_run = (path / "config.yaml").exists()
+        # Many folders have a config.yaml; with provenance.json beside it, it is ours to delete.
+        is_run = all((path / name).exists() for name in ("config.yaml", "provenance.json"))
         if not (overwrite and is_run):
             raise SingeridError(
                 "exists", where=path, found="a run" if is_run else "something that is not a run",

@@ -17,16 +17,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from singerid.config import FeatureSpec
 from singerid.errors import StoreError
-from singerid.records import read_recordings
+from singerid.records import Recording, read_recordings
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -76,11 +76,11 @@ class Store:
                 do="run singerid features again: it goes on where it stopped",
             )  # fmt: skip
         self.recordings = read_recordings(listing)
-        self.entries = {e.id: e for e in read_index(self.path / "index.jsonl")[0]}
-        if lost := [r.id for r in self.recordings if r.id not in self.entries]:
+        self.entries = {e.id: e for e, _ in read_index(self.path / "index.jsonl")}
+        if lost := [r.id for r in self.recordings if not holds(self.entries, r)]:
             raise StoreError(
                 f"{len(lost)} listed recordings have no features", where=path, found=lost[0],
-                do="run singerid features again",
+                do="run singerid features again: it makes what is missing",
             )  # fmt: skip
         self._shards: dict[int, FloatArray] = {}
 
@@ -93,7 +93,7 @@ class Store:
         if len(frames) != entry.n_frames:
             raise StoreError(
                 "shard is cut short", where=shard_path(self.path, entry.shard),
-                do="delete the store and extract it again",
+                do="run singerid features again: it makes what is missing",
             )  # fmt: skip
         return frames
 
@@ -127,7 +127,7 @@ def read_spec(path: Path) -> FeatureSpec:
             "is not a feature store", where=path, found="no spec.json",
             do="make one: singerid features manifest.jsonl -o STORE",
         ) from error  # fmt: skip
-    except ValidationError as error:
+    except ValueError as error:  # of pydantic, or bytes that are no text
         raise StoreError("spec.json is damaged", where=path, found=str(error)[:80]) from error
 
 
@@ -138,23 +138,41 @@ def shard_path(path: Path, shard: int) -> Path:
 
 def _map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
     file = shard_path(path, shard)
-    rows = file.stat().st_size // (4 * spec.n_dims)
-    return np.memmap(file, "<f4", "r", shape=(rows, spec.n_dims))
+    try:
+        rows = file.stat().st_size // (4 * spec.n_dims)
+        return np.memmap(file, "<f4", "r", shape=(rows, spec.n_dims))
+    except (OSError, ValueError) as error:  # missing, or of no rows
+        raise StoreError(
+            "shard cannot be read", where=file, found=error,
+            do="run singerid features again: it makes what is missing",
+        ) from error  # fmt: skip
 
 
-def read_index(file: Path) -> tuple[list[Entry], int]:
-    """Entries of the whole lines, and the length in bytes of those lines."""
-    if not file.exists():
-        return [], 0
-    data = file.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    entries = []
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+def source_of(recording: Recording) -> str:
+    """What a recording's features depend on beside the spec: hash of the file, and channel."""
+    return f"{recording.sha256[:32]}:{recording.channel}"
+
+
+def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
+    """True if the features of exactly this audio are there."""
+    entry = entries.get(recording.id)
+    return entry is not None and entry.source == source_of(recording)
+
+
+def read_index(file: Path) -> Iterator[tuple[Entry, int]]:
+    """Entries, each with the byte at which its line ends; a last line without end is none.
+
+    Raises:
+        StoreError: a line is damaged.
+    """
+    data = file.read_bytes() if file.exists() else b""
+    end = 0
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        end += len(line) + 1
         try:
-            entries.append(Entry(**json.loads(line)))
+            yield Entry(**json.loads(line)), end
         except (ValueError, TypeError) as error:
             raise StoreError(
                 "index line is damaged", where=f"{file}:{number}", found=line[:60].decode("latin1"),
-                do="delete the store and extract it again",
+                do="run singerid features again: it makes what is missing",
             ) from error  # fmt: skip
-    return entries, whole

@@ -101,7 +101,7 @@ def build_table(embeddings: EmbeddingSet, settings: TableSettings | None = None)
     members = [sorted(draw(rows[s], settings.max_recordings, rng)) for s in singers]
     centroids = np.stack([mean_direction(embeddings.vectors[m]) for m in members])
     spread = [
-        float(np.mean(1 - embeddings.vectors[m] @ c)) if len(m) > 1 else 0.0
+        max(0.0, float(np.mean(1 - embeddings.vectors[m] @ c))) if len(m) > 1 else 0.0
         for m, c in zip(members, centroids, strict=True)
     ]
     labels = {

@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from singerid import metrics, run
 from singerid.batches import BatchMaker
-from singerid.checkpoint import save_encoder
+from singerid.checkpoint import load_weights_only, save_encoder
 from singerid.config import Config, FeatureSpec
 from singerid.encoders import build_encoder
-from singerid.errors import SingeridError
+from singerid.errors import CheckpointError, SingeridError
 from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
 from singerid.precision import autocast, choose_precision
 from singerid.records import atomic_write
+from singerid.statistics import training_statistics
 from singerid.store import Store
 
 Figures = dict[str, float]
@@ -60,9 +61,12 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     trained on detached embeddings, so that its figures mean something too.
     """
 
-    def __init__(self, config: Config, spec: FeatureSpec, n_singers: int) -> None:
+    def __init__(self, config: Config, spec: FeatureSpec, n_singers: int, data: str = "") -> None:
         super().__init__()
         self.config = config
+        self.identity = {
+            "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data
+        }  # fmt: skip
         self.encoder = build_encoder(config.encoder, spec.n_dims)
         self.ge2e = GE2ELoss(
             config.loss.ge2e, config.loss.init_scale, config.loss.init_bias,
@@ -92,11 +96,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         logits = self.prediction.head(for_head)
         prediction_loss = F.cross_entropy(logits, classes)
         total = ge2e_loss + prediction_loss
-        if not torch.isfinite(total):
-            raise SingeridError(
-                "the loss is not finite", where=f"step {self.global_step + 1}", found=float(total),
-                do="lower --train.learning_rate; the last checkpoint is intact",
-            )  # fmt: skip
+        _check_finite(float(total.detach()), self.global_step + 1)
         self.train_figures.append(
             _figures(cosines, own, ge2e_loss, logits, classes, prediction_loss)
         )
@@ -116,7 +116,9 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
 
     def on_validation_epoch_end(self) -> None:
         """Hand the monitored loss to early stopping."""
-        self.log(_MONITORED, _means(self.valid_figures)["ge2e_loss"], logger=False)
+        loss = _means(self.valid_figures)["ge2e_loss"]
+        _check_finite(loss, self.global_step)
+        self.log(_MONITORED, loss, logger=False)
 
     def take_train_figures(self) -> list[Tensor]:
         """What the steps since the last call measured."""
@@ -134,6 +136,38 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over everything."""
         return torch.optim.Adam(self.parameters(), lr=self.config.train.learning_rate)
+
+    def on_train_start(self) -> None:
+        """A resumed run takes the learning rate that is asked for, not the checkpoint's."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.config.train.learning_rate
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the weights belong to (see `_check_belongs`)."""
+        checkpoint["singerid"] = self.identity
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise SingeridError(
+            "the loss is not finite", where=f"step {step}", found=loss,
+            do="lower --train.learning_rate; the last checkpoint is intact",
+        )  # fmt: skip
+
+
+def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
+    """Refuse to go on with another network or other data than the checkpoint's.
+
+    Raises:
+        CheckpointError: they differ, or the checkpoint is damaged.
+    """
+    found = load_weights_only(checkpoint).get("singerid", {})
+    differ = [name for name, value in task.identity.items() if found.get(name) != value]
+    if differ:
+        raise CheckpointError(
+            f"was made with other {' and '.join(differ)}", where=checkpoint,
+            do="give the run's own store and encoder settings, or start a new run",
+        )  # fmt: skip
 
 
 def _figures(
@@ -197,6 +231,7 @@ class _Keeper(Callback):  # type: ignore[misc]
         self.on_step, self.on_cycle = on_step, on_cycle
         self.best_loss = math.inf
         self.interrupted = False
+        self.listen: Callable[[], object] = lambda: None
         self._cycle: list[Tensor] = []
         self._window: list[Tensor] = []
 
@@ -208,6 +243,10 @@ class _Keeper(Callback):  # type: ignore[misc]
         self.best_loss = float(state_dict["best_loss"])
         self._cycle, self._window = list(state_dict["cycle"]), list(state_dict["window"])
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Listen again: Lightning has just put its own handler of SIGTERM, which saves nothing."""
+        self.listen()
+
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -216,38 +255,40 @@ class _Keeper(Callback):  # type: ignore[misc]
         self._cycle += new
         self._window += new
         last, cycle_ends = step >= settings.steps, step % settings.train_iters == 0
-        figures: Figures = {}
-        if step % settings.log_every == 0 or last or cycle_ends:
-            figures, self._window = _means(self._window), []
+        due = step % settings.log_every == 0 or cycle_ends
+        figures = _means(self._window) if due or last else {}
+        if due:  # else a run that goes on from the last step shall log what it would have
+            self._window = []
+        if figures:
             self._log(trainer, "train", step, figures)
         self.on_step(step, figures)
         if last:
             trainer.should_stop = True
         if (self.interrupted or last) and not cycle_ends:
             self._save_state(trainer)
-            if self.interrupted:
-                self._leave(step)
+        if not trainer.enable_validation and (cycle_ends or last):
+            self._end_cycle(trainer, pl_module, {})
+        elif self.interrupted and not (cycle_ends or last):
+            self._leave(step)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        step = trainer.global_step
         valid = pl_module.take_valid_figures()
-        train, self._cycle = _means(self._cycle), []
-        self._log(trainer, "valid", step, valid)
-        best = valid["ge2e_loss"] < self.best_loss
-        if best:
-            self.best_loss = valid["ge2e_loss"]
-            self._save_encoder(pl_module, step, valid)
-        self.on_cycle(step, train, valid, best)
-        if step % pl_module.config.train.train_iters == 0:
-            self._save_state(trainer)
-            if self.interrupted:
-                self._leave(step)
+        self._log(trainer, "valid", trainer.global_step, valid)
+        self._end_cycle(trainer, pl_module, valid)
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        if not (self.path / "encoder.safetensors").exists():  # there was no validation
-            self._save_encoder(pl_module, trainer.global_step, {})
-        if not (self.path / f"ckpt_{trainer.global_step}.ckpt").exists():
+    def _end_cycle(self, trainer: Any, task: SingerTask, valid: Figures) -> None:
+        """Keep the encoder if it is the best; without validation, the last."""
+        step, settings = trainer.global_step, task.config.train
+        train, self._cycle = _means(self._cycle), []
+        best = not valid or valid["ge2e_loss"] < self.best_loss
+        if best:
+            self.best_loss = valid.get("ge2e_loss", math.inf)
+            self._save_encoder(task, step, valid)
+        self.on_cycle(step, train, valid, best)
+        if step % settings.train_iters == 0:
             self._save_state(trainer)
+        if self.interrupted and step < settings.steps:
+            self._leave(step)
 
     def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
         trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
@@ -258,6 +299,8 @@ class _Keeper(Callback):  # type: ignore[misc]
         target = self.path / f"ckpt_{trainer.global_step}.ckpt"
         partial = target.with_suffix(".part")
         trainer.save_checkpoint(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, target)
         for old in run.checkpoints(self.path):
             if old != target:
@@ -281,6 +324,12 @@ class _Keeper(Callback):  # type: ignore[misc]
             f"stopped at step {step}, everything is saved", where=self.path,
             do=f"go on with: singerid train --resume {self.path}",
         )  # fmt: skip
+
+
+class _Stopping(EarlyStopping):  # type: ignore[misc]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run has the patience that is asked for, not the checkpoint's."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
 
 @dataclass(frozen=True)
@@ -323,6 +372,7 @@ def fit(
 
     Raises:
         StoreError: too few singers.
+        CheckpointError: the checkpoint is missing, damaged, or of another network or other data.
         Interrupted: after Ctrl-C, once everything is saved.
     """
     path = Path(path)
@@ -336,8 +386,13 @@ def fit(
     torch.set_flush_denormal(True)  # vanishing gradients otherwise slow an LSTM down 12-fold
     torch.manual_seed(config.train.seed)
     train, valid = _makers(config, store, say)
-    task = SingerTask(config, store.spec, len(train.singers))
-    if not resume:
+    task = SingerTask(config, store.spec, len(train.singers), run.data_fingerprint(store))
+    if checkpoint:
+        _check_belongs(checkpoint, task)
+    else:
+        if task.encoder.normalization.needs_statistics:
+            mean, variance = map(torch.as_tensor, training_statistics(store))
+            task.encoder.normalization.set_statistics(mean.float(), variance.float())
         for split, maker in {"train": train, "valid": valid}.items():
             if maker is not None:
                 run.save_input_pictures(path, maker, split, store.spec.hop_seconds)
@@ -347,7 +402,7 @@ def fit(
     )
     log = run.RunLog(path, first_step)
     keeper = _Keeper(path, log, store.spec, provenance or {}, on_step, on_cycle)
-    stopping = EarlyStopping(
+    stopping = _Stopping(
         _MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )
     with _quiet_lightning():
@@ -375,7 +430,9 @@ def fit(
 
 def resolve_precision(config: Config) -> Config:
     """The configuration with ``train.precision`` decided for this machine."""
-    precision = choose_precision(config.train.precision)
+    n_dims, batch = config.feature_spec.n_dims, config.batch.n_singers * config.batch.n_partials
+    network = build_encoder(config.encoder, n_dims)
+    precision = choose_precision(config.train.precision, network, batch, n_dims)
     return config.model_copy(
         update={"train": config.train.model_copy(update={"precision": precision})}
     )
@@ -402,9 +459,14 @@ def _loader(
     workers = config.train.workers
     return DataLoader(
         _BatchDataset(maker), batch_size=None, sampler=numbers, num_workers=workers,
-        persistent_workers=workers > 0,
+        persistent_workers=workers > 0, worker_init_fn=_ignore_ctrl_c,
         multiprocessing_context="forkserver" if workers else None,
     )  # fmt: skip
+
+
+def _ignore_ctrl_c(worker: int) -> None:
+    """A terminal sends Ctrl-C to all processes; the training still needs its batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _tensorboard(path: Path, config: Config, first_step: int) -> TensorBoardLogger:
@@ -428,7 +490,13 @@ def _ctrl_c(keeper: _Keeper, say: Callable[[str], object]) -> Iterator[None]:
         keeper.interrupted = True
         say("stopping after this step; press Ctrl-C again to stop at once")
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    def listen() -> None:
+        for number in previous:
+            signal.signal(number, handle)
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    keeper.listen = listen
+    listen()
     try:
         yield
     finally:
@@ -446,6 +514,7 @@ def _quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=r".*have no `val_dataloader`.*")
         warnings.filterwarnings("ignore", message=r".*checkpoint that ended before the epoch.*")
         warnings.filterwarnings("ignore", message=r".*Checkpoint directory.*exists.*")
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from singerid.corpora.folder import SPLIT_NAMES, readable
+from singerid.corpora.folder import SPLIT_NAMES, readable_ids
 from singerid.errors import ManifestError
 from singerid.manifest import Scan, Source
 from singerid.records import CHANNELS
@@ -21,45 +21,52 @@ def scan(root: Path) -> Scan:
         raise ManifestError("is a folder", where=root, expected=scan.__doc__)
     try:
         with root.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            columns = reader.fieldnames or []
+            rows = [(f"{root}:{reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError("cannot be read as CSV", where=root, found=error) from error
-    columns = list(rows[0]) if rows else []
+        raise ManifestError("cannot be read as CSV", where=root, found=str(error)) from error
     if missing := [name for name in ("path", "singer") if name not in columns]:
         raise ManifestError(
-            f"has no column {missing[0]!r}", where=root, found=", ".join(map(str, columns))[:80],
-            expected=scan.__doc__,
+            f"has no column {missing[0]!r}", where=root,
+            found=", ".join(columns)[:80] or "an empty file", expected=scan.__doc__,
         )  # fmt: skip
-    for number, row in enumerate(rows, 2):
-        source = _source(row, root, f"{root}:{number}")
-        if isinstance(source, ManifestError):
-            result.problems.append(source)
+    if not rows:
+        raise ManifestError("lists no recordings", where=root, found="a header alone")
+    good = []
+    for where, row in rows:
+        if problem := _problem(row, where):
+            result.problems.append(problem)
         else:
-            result.sources.append(source)
+            good.append(row)
+    ids = readable_ids([Path(row["path"]) for row in good])
+    result.sources += [_source(row, root, id) for row, id in zip(good, ids, strict=True)]
     return result
 
 
-def _source(row: dict[str, str], root: Path, where: str) -> Source | ManifestError:
+def _problem(row: dict[str, str], where: str) -> ManifestError | None:
     if None in row or None in row.values():
         return ManifestError(
             "row has another number of fields than the header", where=where, do="check its commas"
         )
-    if not row["path"] or not row["singer"]:
+    if not Path(row["path"]).name or not row["singer"]:
         return ManifestError("row has no path or no singer", where=where)
-    split = row.get("split") or None
-    if split is not None and split.lower() not in SPLIT_NAMES:
+    if row.get("split") and row["split"].lower() not in SPLIT_NAMES:
         return ManifestError(
-            "unknown split", where=where, found=split, expected="train, valid or test"
+            "unknown split", where=where, found=row["split"], expected="train, valid or test"
         )
-    channel = row.get("channel") or "mix"
-    if channel not in CHANNELS:
+    if row.get("channel") and row["channel"] not in CHANNELS:
         return ManifestError(
-            "unknown channel", where=where, found=channel, expected=" or ".join(CHANNELS)
+            "unknown channel", where=where, found=row["channel"], expected=" or ".join(CHANNELS)
         )
+    return None
+
+
+def _source(row: dict[str, str], root: Path, id: str) -> Source:
     fixed = {"path", "singer", "id", "split", "channel", "embedding"} | _MEASURED
     labels = {k: v for k, v in row.items() if k not in fixed and v not in _UNKNOWN}
-    name = row.get("id") or readable(Path(row["path"]).with_suffix("").as_posix())
+    split = row.get("split")
     return Source(
-        root.parent / row["path"], name, row["singer"],
-        SPLIT_NAMES[split.lower()] if split else None, channel, labels,
+        root.parent / row["path"], row.get("id") or id, row["singer"],
+        SPLIT_NAMES[split.lower()] if split else None, row.get("channel") or "mix", labels,
     )  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from singerid.errors import ManifestError
@@ -23,9 +24,10 @@ SPLIT_NAMES = {
 def scan(root: Path) -> Scan:
     """<root>/[train|valid|test/]<singer>/**/<recording>.<audio suffix>"""
     result = Scan()
-    for path in walk(root, result):
-        parts = path.relative_to(root).parts
-        split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 2 else None
+    paths = list(walk(root, result))
+    below = [path.relative_to(root) for path in paths]
+    for path, id, parts in zip(paths, readable_ids(below), [p.parts for p in below], strict=True):
+        split = SPLIT_NAMES.get(parts[0].lower())
         inner = parts[1:] if split else parts
         if len(inner) < 2:
             result.problems.append(
@@ -35,7 +37,7 @@ def scan(root: Path) -> Scan:
                 )
             )  # fmt: skip
             continue
-        result.sources.append(Source(path, readable_id(path, root), readable(inner[0]), split))
+        result.sources.append(Source(path, id, readable(inner[0]), split))
     return result
 
 
@@ -74,12 +76,11 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def readable_id(path: Path, root: Path) -> str:
-    """Path below `root` without suffix; with it if a sibling differs by the suffix only."""
-    relative = path.relative_to(root)
-    twins = [p for p in path.parent.glob(_escaped(path.stem) + ".*") if p.stem == path.stem]
-    return readable((relative if len(twins) > 1 else relative.with_suffix("")).as_posix())
-
-
-def _escaped(stem: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)
+def readable_ids(paths: Sequence[Path]) -> list[str]:
+    """Paths as names: without suffix, or with it where two differ by the suffix only."""
+    stems = [path.with_suffix("") for path in paths]
+    count = Counter(stems)
+    return [
+        readable((stem if count[stem] == 1 else path).as_posix())
+        for path, stem in zip(paths, stems, strict=True)
+    ]

@@ -14,5 +14,6 @@ def build_encoder(settings: EncoderSettings, n_dims: int) -> LSTMEncoder:
         n_dims: values per frame of its input.
     """
     return LSTMEncoder(
-        n_dims, settings.hidden_size, settings.n_layers, settings.dim, relu=settings.relu
-    )
+        n_dims, settings.hidden_size, settings.n_layers, settings.dim, relu=settings.relu,
+        normalization=settings.normalization,
+    )  # fmt: skip

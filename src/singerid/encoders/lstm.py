@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from singerid.encoders.normalization import Normalization, NormalizationKind
+
 
 class LSTMEncoder(nn.Module):
     """LSTM layers, the last frame's output, a linear layer, (ReLU,) unit length.
@@ -15,9 +17,11 @@ class LSTMEncoder(nn.Module):
     """
 
     def __init__(
-        self, n_dims: int, hidden_size: int = 768, n_layers: int = 3, dim: int = 256, *, relu: bool
-    ) -> None:
+        self, n_dims: int, hidden_size: int = 768, n_layers: int = 3, dim: int = 256, *,
+        relu: bool, normalization: NormalizationKind = "none",
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.normalization = Normalization(normalization, n_dims)
         self.lstm = nn.LSTM(n_dims, hidden_size, n_layers, batch_first=True)
         self.linear = nn.Linear(hidden_size, dim)
         self.relu = relu
@@ -27,7 +31,7 @@ class LSTMEncoder(nn.Module):
 
         A row that the ReLU left all zero stays zero: it has no direction.
         """
-        _, (hidden, _) = self.lstm(features)
+        _, (hidden, _) = self.lstm(self.normalization(features))
         vectors = self.linear(hidden[-1])
         if self.relu:
             vectors = torch.relu(vectors)

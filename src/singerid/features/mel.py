@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.signal
+from numpy.lib.stride_tricks import sliding_window_view
 
 from singerid.config import MelSettings
+from singerid.features.highpass import highpass
 from singerid.frames import n_frames
 
 FloatArray = npt.NDArray[np.float32]
-_FRAMES_AT_ONCE = 64  # keeps the work of a block in the L2 cache
+_FRAMES_AT_ONCE = 128  # keeps the work of a block in the L2 cache
 _DITHER_PERIOD = 1 << 16
 
 
@@ -32,62 +34,47 @@ def log_mel(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Flo
     Returns:
         float32 `(n_frames, n_mels)` in [0, 1]; frame i is centered at sample i · hop_length.
     """
-    padded = np.pad(_condition(samples, sample_rate, settings), settings.n_fft // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)
-    frames = frames[:: settings.hop_length]
-    window = _window(settings.n_fft)
-    bands = mel_bands(sample_rate, settings.n_fft, settings.n_mels, settings.fmin, settings.fmax).T
-    levels = np.empty((n_frames(len(samples), settings.hop_length), settings.n_mels), np.float32)
+    n_fft, hop_length = settings.n_fft, settings.hop_length
+    frames = sliding_window_view(_padded(samples, sample_rate, settings), n_fft)[::hop_length]
+    window = _window(n_fft) * np.float32(settings.gain)
+    bands = mel_bands(sample_rate, n_fft, settings.n_mels, settings.fmin, settings.fmax).T
+    levels = np.empty((n_frames(len(samples), hop_length), settings.n_mels), np.float32)
     for start in range(0, len(levels), _FRAMES_AT_ONCE):
-        block = frames[start : start + _FRAMES_AT_ONCE] * window
-        magnitudes = np.abs(scipy.fft.rfft(block, axis=1, overwrite_x=True))
-        np.matmul(magnitudes, bands, out=levels[start : start + len(block)])
-    return _scale(levels, settings)
+        spectra = scipy.fft.rfft(frames[start : start + _FRAMES_AT_ONCE] * window, axis=1)
+        block = levels[start : start + _FRAMES_AT_ONCE]
+        np.matmul(np.abs(spectra), bands, out=block)
+        _scale(block, settings)
+    return levels
 
 
-def _scale(levels: FloatArray, settings: MelSettings) -> FloatArray:
+def _padded(samples: FloatArray, sample_rate: int, settings: MelSettings) -> FloatArray:
+    """High-passed samples plus dither, mirrored by half a window at both ends."""
+    half = settings.n_fft // 2
+    padded = np.empty(len(samples) + 2 * half, np.float32)
+    inner = padded[half:-half]
+    if settings.highpass > 0:
+        highpass(samples, settings.highpass, sample_rate, out=inner)
+    else:
+        inner[:] = samples
+    if settings.dither > 0:
+        # Any noise will do at -120 dB; a fixed one keeps features a function of the samples.
+        noise = _dither() * np.float32(settings.dither / settings.gain)  # the gain comes later
+        for start in range(0, len(inner), _DITHER_PERIOD):
+            block = inner[start : start + _DITHER_PERIOD]
+            block += noise[: len(block)]
+    padded[:half] = inner[half:0:-1]
+    padded[-half:] = inner[-2 : -2 - half : -1]
+    return padded
+
+
+def _scale(levels: FloatArray, settings: MelSettings) -> None:
     """20·log10, minus the reference, [floor, 0] dB → [0, 1]; in place."""
     lowest = np.float32(10 ** (settings.floor_db / 20))
     np.maximum(levels, lowest, out=levels)
     np.log10(levels, out=levels)
     levels *= np.float32(20 / -settings.floor_db)
     levels += np.float32(1 + settings.reference_db / settings.floor_db)
-    return np.clip(levels, 0, 1, out=levels)
-
-
-def _condition(samples: FloatArray, sample_rate: int, settings: MelSettings) -> FloatArray:
-    """High-pass, gain and dither."""
-    if settings.highpass > 0:
-        samples = highpass(samples, settings.highpass, sample_rate)
-    samples = samples * np.float32(settings.gain)
-    if settings.dither > 0:
-        # Any noise will do at -120 dB; a fixed one keeps features a function of the samples.
-        noise = _dither() * np.float32(settings.dither)
-        for start in range(0, len(samples), _DITHER_PERIOD):
-            block = samples[start : start + _DITHER_PERIOD]
-            block += noise[: len(block)]
-    return samples
-
-
-def highpass(
-    samples: FloatArray, cutoff: float, sample_rate: int, order: int = 5, block: int = 1 << 18
-) -> FloatArray:
-    """Butterworth high-pass forwards and backwards (zero phase), in bounded memory.
-
-    Equal to `scipy.signal.filtfilt` on the whole signal to 1e-6 of its peak: blocks overlap by
-    so many samples that what a cut does to the filter's state has died away.
-    """
-    b, a = scipy.signal.butter(order, cutoff / (sample_rate / 2), "highpass")
-    # The slowest pole of a Butterworth of order n decays with cutoff · sin(π / 2n).
-    decay = 2 * np.pi * cutoff * np.sin(np.pi / (2 * order)) / sample_rate
-    margin = int(np.ceil(np.log(1e10) / decay))
-    result = np.empty(len(samples), np.float32)
-    for start in range(0, len(samples), block):
-        end = min(start + block, len(samples))
-        first, last = max(0, start - margin), min(len(samples), end + margin)
-        filtered = scipy.signal.filtfilt(b, a, samples[first:last].astype(np.float64))
-        result[start:end] = filtered[start - first : end - first]
-    return result
+    np.clip(levels, 0, 1, out=levels)
 
 
 @lru_cache(maxsize=8)

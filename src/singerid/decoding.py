@@ -1,0 +1,261 @@
+"""An open audio file as blocks of samples, whatever its format and name.
+
+Files are recognized by their content, never by their name (the ``.m4a`` of DAMP is Ogg Vorbis).
+libsndfile decodes what it knows; FFmpeg (through PyAV) the rest, such as AAC. Most decoders
+take a file that was cut short for a shorter one, so what headers promise is compared with
+what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from singerid.errors import AudioError, one_line
+
+FloatArray = npt.NDArray[np.float32]
+_BLOCK_FRAMES = 1 << 16
+_UNKNOWN = 1 << 60  # libsndfile says 2^63 - 1 frames where a header tells no length
+
+# First bytes of a file: offset, size and byte order of the length that its header promises, and
+# the bytes before those that it counts.
+_LENGTHS: dict[bytes, tuple[int, int, Any, int]] = {
+    b"RIFF": (4, 4, "little", 8),
+    b"RF64": (20, 8, "little", 8),
+    b"riff": (16, 8, "little", 0),  # Sony Wave64
+    b"FORM": (4, 4, "big", 8),  # AIFF
+    b".snd": (8, 4, "big", 24),  # Sun AU
+}
+_HEADERLESS = {"aac", "ac3", "eac3", "loas", "mp3"}  # FFmpeg guesses their durations
+
+
+class Decoder:
+    """An open audio file, to be used in a ``with`` statement.
+
+    Attributes:
+        path: the file.
+        sample_rate: Hz.
+        channels: number of channels.
+        n_frames: samples per channel by the header; 0 for none.
+
+    Raises:
+        AudioError: missing, not a file, empty, cut short, or nothing that can be decoded.
+    """
+
+    sample_rate: int
+    channels: int
+    n_frames: int
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._container: Any = None
+        self._sound: Any = None
+        try:
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait
+                raise AudioError("is a folder or a device, no file", where=path)
+            self._file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise AudioError("cannot be opened", where=path, found=error.strerror) from error
+        except ValueError as error:  # a name that no file can have
+            raise AudioError("cannot be opened", where=path, found=error) from error
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+
+    def _open(self) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        if size == 0:
+            raise AudioError("is empty (0 bytes)", where=self.path, do="copy or export it again")
+        self._head = self._file.read(64)
+        self._check_promised_length(size)
+        self._check_boxes_of_mp4(size)
+        self._check_end_of_ogg(size)
+        counted = self._is_counted()
+        self._file.seek(0)
+        try:
+            # A descriptor, as libsndfile would take the format "raw" from a name.
+            self._sound = soundfile.SoundFile(self._file.fileno(), closefd=False)
+        except soundfile.LibsndfileError as error:
+            if self._head[:4] == b"caff" and error.code == 3:  # malformed; FFmpeg ignores it
+                raise self._truncated("a chunk that ends too soon", "a whole CAF file") from error
+            self._open_with_ffmpeg()
+            return
+        if self._sound.frames >= _UNKNOWN or (self._sound.format == "MP3" and not counted):
+            self._sound.close()
+            self._sound = None
+            self._open_with_ffmpeg()
+            return
+        self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
+        self.n_frames = self._sound.frames
+
+    def _open_with_ffmpeg(self) -> None:
+        import av  # 100 ms; most corpora never need it
+
+        av.logging.set_level(None)
+        self._file.seek(0)
+        # Without its name, by which FFmpeg would take any bytes for raw samples.
+        file = SimpleNamespace(read=self._file.read, seek=self._file.seek, tell=self._file.tell)
+        try:
+            self._container = av.open(file, options={"protocol_whitelist": "none"})
+            stream = self._container.streams.audio[0]
+            self.sample_rate, self.channels = int(stream.rate), int(stream.channels)
+            if self.sample_rate < 1 or self.channels < 1:
+                raise ValueError("no sample rate")
+            self.n_frames = round(self._seconds(stream) * self.sample_rate)
+        except (av.error.FFmpegError, IndexError, ValueError, TypeError) as error:
+            raise self._undecodable() from error
+
+    def _seconds(self, stream: Any) -> float:
+        """Duration by the header, or else of all packets (which takes 0.3 ms a second)."""
+        if self._container.format.name not in _HEADERLESS:
+            if stream.duration is not None:
+                return float(stream.duration * stream.time_base)
+            if self._container.duration is not None:
+                return float(self._container.duration) / 1_000_000
+        ticks = sum(packet.duration or 0 for packet in self._container.demux(stream))
+        self._container.seek(0)
+        return float(ticks * stream.time_base)
+
+    def _undecodable(self) -> AudioError:
+        printable = self._head[:16].decode("ascii", "backslashreplace")
+        return AudioError(
+            "is not audio that libsndfile or FFmpeg can decode", where=self.path,
+            found=f"a file that starts with {printable!r}",
+            do="convert it to WAV or FLAC, or remove it",
+        )  # fmt: skip
+
+    def _check_promised_length(self, size: int) -> None:
+        """A file cut short still opens, with fewer samples; its header tells."""
+        if self._head[:4] not in _LENGTHS:
+            return
+        start, width, order, uncounted = _LENGTHS[self._head[:4]]
+        length = int.from_bytes(self._head[start : start + width], order)
+        streamed = length == 0 or (length >= 0xFFFFFFF0 and width == 4)  # to a pipe: unknown
+        promised = length + uncounted
+        if promised > size + 1 and not streamed:  # + 1: some writers forget the pad byte
+            raise self._truncated(f"{size} bytes", f"{promised} bytes by its header")
+
+    def _check_boxes_of_mp4(self, size: int) -> None:
+        """MP4 is a row of boxes that start with their lengths (ISO/IEC 14496-12)."""
+        if self._head[4:8] != b"ftyp":
+            return
+        end = 0
+        while end < size:
+            self._file.seek(end)
+            box = self._file.read(16)
+            length = int.from_bytes(box[:4], "big")
+            if length == 1:
+                length = int.from_bytes(box[8:], "big")
+            if length < 8:  # 0: up to the end of the file
+                return
+            end += length
+        if end > size:
+            raise self._truncated(f"{size} bytes", f"{end} bytes by its header")
+
+    def _check_end_of_ogg(self, size: int) -> None:
+        """An Ogg stream ends with a whole page that says so (RFC 3533); one cut short does not."""
+        if self._head[:4] != b"OggS":
+            return
+        self._file.seek(max(0, size - 65307))  # the longest Ogg page
+        tail = self._file.read()
+        page = tail[max(0, tail.rfind(b"OggS")) :]
+        n_segments = page[26] if len(page) > 26 else 255
+        whole = len(page) >= 27 + n_segments + sum(page[27 : 27 + n_segments])
+        if not whole or not page[5] & 0x04:
+            raise self._truncated("no last page", "an Ogg stream with an end")
+
+    def _is_counted(self) -> bool:
+        """True if an MP3 file starts with a count of its frames (Xing, Info or VBRI).
+
+        Without it libsndfile guesses the length from the first frames, and reads no further.
+        """
+        start = 0
+        if self._head[:3] == b"ID3":  # its length comes as four times 7 bits
+            start = 10 + sum(
+                byte << shift for byte, shift in zip(self._head[6:10], (21, 14, 7, 0), strict=False)
+            )
+        self._file.seek(start)
+        first = self._file.read(192)
+        return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+
+    def _truncated(self, found: str, expected: str) -> AudioError:
+        return AudioError(
+            "is truncated", where=self.path, found=found, expected=expected,
+            do="copy or export it again",
+        )  # fmt: skip
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Decode from the start to the end.
+
+        Yields:
+            float32 `(n_samples, n_channels)`, of any length.
+
+        Raises:
+            AudioError: the data is damaged.
+        """
+        if self._container is not None:
+            yield from self._ffmpeg_blocks()
+            return
+        try:
+            while len(block := self._sound.read(_BLOCK_FRAMES, "float32", always_2d=True)):
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise self._broken(error.error_string) from error
+
+    def _ffmpeg_blocks(self) -> Iterator[FloatArray]:
+        import av
+
+        try:
+            for frame in self._container.decode(audio=0):
+                if frame.sample_rate != self.sample_rate:
+                    raise self._broken(f"{frame.sample_rate} Hz after {self.sample_rate} Hz")
+                block = frame.to_ndarray()
+                if not frame.format.is_planar:
+                    block = block.reshape(-1, frame.layout.nb_channels).T
+                if block.dtype.kind != "f":
+                    zero = 128 if block.dtype == np.uint8 else 0
+                    scale = float(np.iinfo(block.dtype).max // (2 if zero else 1)) + 1
+                    block = (block.astype(np.float32) - zero) / np.float32(scale)
+                yield block.T.astype(np.float32, copy=False)
+        except av.error.FFmpegError as error:
+            raise self._broken(error.strerror) from error
+
+    def _broken(self, found: str | None) -> AudioError:
+        return AudioError(
+            "breaks off while decoding", where=self.path, found=one_line(found),
+            do="copy or export it again",
+        )  # fmt: skip
+
+    def check_whole(self, n_decoded: int) -> None:
+        """Refuse a file that gave clearly fewer frames than its header promised.
+
+        Raises:
+            AudioError: more than 0.25 s are missing, or any sample of a FLAC file.
+        """
+        missing = (self.n_frames - n_decoded) / self.sample_rate
+        exact = self._sound is not None and self._sound.format == "FLAC"
+        if missing > (0 if exact else 0.25):  # encoder delay and rounding stay far below
+            raise self._truncated(
+                f"{n_decoded / self.sample_rate:.2f} s",
+                f"{self.n_frames / self.sample_rate:.2f} s by its header",
+            )
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for resource in (self._sound, self._container, self._file):
+            if resource is not None:
+                resource.close()

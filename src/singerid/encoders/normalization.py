@@ -1,0 +1,62 @@
+"""Normalization of an encoder's input: part of the encoder, so that it is never forgotten."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+NormalizationKind = Literal["none", "range", "standard", "global", "feature"]
+
+
+class Normalization(nn.Module):
+    """One of the original's four ways to normalize, or none.
+
+    * ``range``: each partial to [0, 1] by its least and largest value;
+    * ``standard``: each partial to mean 0 and variance 1;
+    * ``global``: by one mean and deviation of all training frames;
+    * ``feature``: by the mean and deviation of each dimension over all training frames
+      (Schlüter & Grill, Exploring data augmentation for improved singing voice detection with
+      neural networks, ISMIR 2015).
+
+    The last two keep their statistics as buffers, which are saved with the weights.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, kind: NormalizationKind, n_dims: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind in ("global", "feature"):
+            size = n_dims if kind == "feature" else 1
+            self.register_buffer("mean", torch.zeros(size))
+            self.register_buffer("deviation", torch.ones(size))
+
+    @property
+    def needs_statistics(self) -> bool:
+        """True if `set_statistics` must be called before training."""
+        return self.kind in ("global", "feature")
+
+    def set_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Take the mean and variance `(n_dims,)` of each dimension over the training frames."""
+        if self.kind == "global":
+            # Law of total variance: mean of the variances + variance of the means.
+            variance = variance.mean() + mean.var(unbiased=False)
+            mean = mean.mean()
+        self.mean.copy_(mean.expand_as(self.mean))
+        self.deviation.copy_(variance.sqrt().clamp_min(1e-6).expand_as(self.deviation))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(batch, n_frames, n_dims)` → the same shape."""
+        if self.kind == "none":
+            return features
+        if self.kind == "range":
+            low, high = features.amin(dim=(1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
+            return (features - low) / (high - low).clamp_min(1e-6)
+        if self.kind == "standard":
+            mean = features.mean(dim=(1, 2), keepdim=True)
+            deviation = features.std(dim=(1, 2), keepdim=True, unbiased=False)
+            return (features - mean) / deviation.clamp_min(1e-6)
+        return (features - self.mean) / self.deviation
