@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from singerid import corpora, extraction, manifest
@@ -9,6 +10,9 @@ from singerid.config import FeatureSpec, ManifestSettings
 from singerid.records import Recording, read_recordings, write_recordings
 from singerid.store import Store
 from singerid.virtual import write_virtual_corpus
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_tampered_file_is_refused(file, change, weights):
 )  # fmt: skip
 def test_unreadable_header_is_refused(file, header):
     rewrite(file, header_of(file) | header if isinstance(header, dict) and header else header)
-    with pytest.raises(CheckpointError, match="header that this version cannot read.*update sing"):
+    with pytest.raises(CheckpointError, match=r"header that this version cannot read.*update sing"):
         load_encoder(file)
 
 

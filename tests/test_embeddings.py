@@ -104,7 +104,7 @@ def test_defaults():
         ({"labels": {"gender": ["F"]}}, "column 'gender' has 1 rows; expected 5"),
         ({"vectors": vectors(4)}, r"vectors do not fit ids; found \(4, 4\); expected \(5, 'dim'\)"),
         ({"vectors": vectors(5)[0]}, r"vectors do not fit ids; found \(4,\)"),
-        ({"vectors": 2 * vectors(5)}, "a b: vector is not of unit length; found length 2.0"),
+        ({"vectors": 2 * vectors(5)}, "a b: vector is not of unit length; found length 2$"),
         ({"vectors": vectors(5) * np.nan}, "a b: vector is not of unit length; found length nan"),
     ],
 )
@@ -118,7 +118,9 @@ def test_label():
     assert embeddings.label("gender") == ["F", "M", "", "F", "M"]
     assert embeddings.label("singer") == list(embeddings.singers)
     assert embeddings.label("split") == list(embeddings.splits)
-    with pytest.raises(SingeridError, match="no label 'song' in the embeddings; expected gender or "):
+    with pytest.raises(
+        SingeridError, match="no label 'song' in the embeddings; expected gender or "
+    ):
         embeddings.label("song")
 
 
@@ -243,7 +245,7 @@ def test_damaged_values_are_noticed(tmp_path):
     data = path.read_bytes()
     place = data.index(make().vectors.tobytes()[:4]) + 1
     path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-    with pytest.raises(SingeridError, match="cannot read embeddings; found .*CRC checksum"):
+    with pytest.raises(SingeridError, match=r"cannot read embeddings; found .*CRC checksum"):
         read_embeddings(path)
 
 

@@ -109,6 +109,12 @@ def test_many_mel_cepstra_give_the_spectrum_back():
     np.testing.assert_allclose(finer[:, ::2], power, rtol=1e-9)
 
 
+def test_as_many_cepstra_as_bins_lose_nothing_where_nothing_is_warped():
+    power = rng().exponential(size=(4, 17))
+    back = power_spectrum(mel_cepstrum(power, 17, 0.0, floor_db=-300), 17, 0.0)
+    np.testing.assert_allclose(back, power, rtol=1e-9)
+
+
 def test_mfsc_are_the_spectrum_at_evenly_warped_frequencies():
     n_dims = 25
     coarse = mel_cepstrum(smooth_powers(), n_dims, ALPHA)

@@ -8,7 +8,7 @@ import torch
 from singerid import precision
 from singerid.config import EncoderSettings
 from singerid.encoders import build_encoder
-from singerid.precision import autocast, choose_precision
+from singerid.precision import autocast, choose_precision, flushed_denormals
 
 CPU = torch.device("cpu")
 
@@ -66,6 +66,22 @@ def test_auto_on_a_gpu(supported, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
     assert choose_precision("auto", None, 4, 5) == expected
+
+
+def test_denormals_are_flushed_within_and_only_there():
+    tiny = torch.tensor([1e-40])
+
+    def bits():
+        return (tiny * torch.ones(1)).view(torch.int32).item()
+
+    before = bits()
+    assert before != 0
+    with flushed_denormals():
+        assert bits() == 0
+    assert bits() == before
+    with pytest.raises(MemoryError), flushed_denormals():
+        raise MemoryError
+    assert bits() == before
 
 
 @pytest.mark.parametrize("bf16", [True, False])

@@ -75,7 +75,7 @@ def test_checkpoints_in_order_of_steps(tmp_path, store):
         "ckpt_9.ckpt", "ckpt_20.ckpt", "ckpt_100.ckpt",
     ]  # fmt: skip
     assert run.latest_checkpoint(str(path)) == path / "ckpt_100.ckpt"
-    with pytest.raises(CheckpointError, match="is not a run folder; found no config.yaml"):
+    with pytest.raises(CheckpointError, match=r"is not a run folder; found no config.yaml"):
         run.latest_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="nowhere: is not a run folder"):
         run.latest_checkpoint(tmp_path / "nowhere")

@@ -96,8 +96,7 @@ def test_singers_with_few_recordings_are_left_out():
     with pytest.raises(SingeridError) as caught:
         build_table(embeddings, TableSettings(min_recordings=4))
     assert str(caught.value) == (
-        "no singer has enough recordings; found at most 3; expected 4; "
-        "lower --table.min_recordings"
+        "no singer has enough recordings; found at most 3; expected 4; lower --table.min_recordings"
     )
 
 
@@ -163,7 +162,9 @@ def test_questions():
         lambda: table.verify(vector, "a", "other"),
         lambda: table.identify(vector, "other"),
     ):
-        with pytest.raises(MismatchError, match="table: vectors of two different encoders.*other and"):
+        with pytest.raises(
+            MismatchError, match=r"table: vectors of two different encoders.*other and"
+        ):
             ask()
 
 

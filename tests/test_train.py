@@ -187,7 +187,8 @@ from pathlib import Path
 store, path = Store(sys.argv[1]), Path(sys.argv[2])
 test_train.run.save_input_pictures = lambda *a: None
 test_train.torch.set_num_threads(1)
-test_train.Runner(path, store)(on_step=lambda step, figures: os.kill(os.getpid(), 9) if step == 7 else 0)
+runner = test_train.Runner(path, store)
+runner(on_step=lambda step, figures: os.kill(os.getpid(), 9) if step == 7 else 0)
 """
 
 
@@ -229,7 +230,7 @@ def test_resumed_run_obeys_new_settings(runner):
 
 
 def test_what_cannot_be_gone_on_with(runner, whole):
-    with pytest.raises(SingeridError, match="run is already at step 10; raise the limit: --train.s"):
+    with pytest.raises(SingeridError, match=r"already at step 10; raise the limit: --train.s"):
         whole(resume=True)
     on = tiny(steps=20)
     name = r"ckpt_10\.ckpt: was made with other"

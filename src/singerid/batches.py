@@ -5,16 +5,19 @@ Because batch t needs no history, workers, ranks and resumed runs all see the sa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from singerid.config import BatchSettings
+from singerid.config import BatchSettings, FeatureSpec
 from singerid.errors import StoreError
 from singerid.frames import crop
+from singerid.records import Recording
 from singerid.store import Store
 
 IntArray = npt.NDArray[np.int64]
@@ -26,7 +29,7 @@ class Batch:
 
     Attributes:
         features: float32 `(n_singers, n_partials, n_frames, n_dims)`.
-        singers: index of each singer in `BatchMaker.singers`, `(n_singers,)`.
+        singers: index of each singer in `FairMaker.singers`, `(n_singers,)`.
         ids: the recording of each partial, `n_singers` lists of `n_partials`.
     """
 
@@ -35,8 +38,8 @@ class Batch:
     ids: list[list[str]]
 
 
-class BatchMaker:
-    """Makes batch t of a split of a store.
+class FairMaker(ABC):
+    """Draws singers, recordings and partials fairly; a subclass says where partials come from.
 
     Attributes:
         singers: names, sorted; a singer's index is its class.
@@ -44,25 +47,33 @@ class BatchMaker:
         warnings: what was left out or made smaller, one line each.
     """
 
-    def __init__(self, store: Store, split: str, settings: BatchSettings, seed: int) -> None:
+    def __init__(
+        self,
+        recordings: Iterable[Recording],
+        split: str,
+        spec: FeatureSpec,
+        settings: BatchSettings,
+        seed: int,
+        where: object,
+    ) -> None:
         """Group the recordings of a split by singer.
 
         Raises:
             StoreError: fewer than two singers have a recording of at least one partial.
         """
-        self._store, self.settings = store, settings
+        self.spec, self.settings = spec, settings
         self._seed = [seed, ("train", "valid", "test").index(split)]
         self.warnings: list[str] = []
-        groups, n_short = _by_singer(store, split, settings.partial_frames)
+        groups, n_short = self._by_singer(r for r in recordings if r.split == split)
         if n_short:
-            seconds = settings.partial_frames * store.spec.hop_seconds
+            seconds = settings.partial_frames * spec.hop_seconds
             self.warnings.append(
                 f"{split}: {n_short} recordings are shorter than a partial ({seconds:.2f} s) "
                 "and take no part"
             )
         if len(groups) < 2:
             raise StoreError(
-                f"split {split!r} has too few singers", where=store.path,
+                f"split {split!r} has too few singers", where=where,
                 found=f"{len(groups)} with a recording of at least one partial",
                 expected="at least 2: a contrast needs two",
                 do="add singers, or draw other splits: singerid manifest --manifest.splits draw",
@@ -76,12 +87,34 @@ class BatchMaker:
                 f"{settings.n_singers}; batches hold {self.n_singers}"
             )
 
+    def _by_singer(self, recordings: Iterable[Recording]) -> tuple[dict[str, list[str]], int]:
+        """Ids of the recordings of at least one partial, by singer; and how many are shorter."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        n_short = 0
+        for recording in recordings:
+            if self._is_long_enough(recording):
+                groups[recording.singer].append(recording.id)
+            else:
+                n_short += 1
+        return groups, n_short
+
+    @abstractmethod
+    def _is_long_enough(self, recording: Recording) -> bool:
+        """True if it has the frames of at least one partial."""
+
+    @abstractmethod
+    def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """A random partial of a recording `(n_frames, n_dims)`: its start is `_draw_start`'s."""
+
+    def _draw_start(self, n_frames: int, rng: np.random.Generator) -> int:
+        return int(rng.integers(n_frames - self.settings.partial_frames + 1))
+
     def batch(self, t: int) -> Batch:
         """Batch number `t`, counted from 0."""
         rng = np.random.default_rng([*self._seed, 0, t])
         chosen = fair_draw(len(self.singers), self.n_singers, t, (*self._seed, 1))
-        n_partials, length = self.settings.n_partials, self.settings.partial_frames
-        shape = (self.n_singers, n_partials, length, self._store.spec.n_dims)
+        n_partials = self.settings.n_partials
+        shape = (self.n_singers, n_partials, self.settings.partial_frames, self.spec.n_dims)
         features = np.empty(shape, np.float32)
         ids: list[list[str]] = []
         for row, singer in enumerate(chosen):
@@ -90,23 +123,29 @@ class BatchMaker:
             picks = fair_draw(len(names), n_partials, turn, (*self._seed, 2, int(singer)))
             ids.append([names[i] for i in picks])
             for column, name in enumerate(ids[-1]):
-                frames = self._store.features(name)
-                start = int(rng.integers(len(frames) - length + 1))
-                features[row, column] = crop(frames, start, length)
+                features[row, column] = self._partial(name, rng)
         return Batch(features, chosen, ids)
 
 
-def _by_singer(store: Store, split: str, partial_frames: int) -> tuple[dict[str, list[str]], int]:
-    """Ids of the recordings of at least one partial, by singer; and how many are shorter."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    n_short = 0
-    for recording in store.recordings:
-        if recording.split == split:
-            if store.entries[recording.id].n_frames < partial_frames:
-                n_short += 1
-            else:
-                groups[recording.singer].append(recording.id)
-    return groups, n_short
+class BatchMaker(FairMaker):
+    """Makes batch t of a split of a store."""
+
+    def __init__(self, store: Store, split: str, settings: BatchSettings, seed: int) -> None:
+        """Group the recordings of a split by singer.
+
+        Raises:
+            StoreError: fewer than two singers have a recording of at least one partial.
+        """
+        self._store = store
+        super().__init__(store.recordings, split, store.spec, settings, seed, store.path)
+
+    def _is_long_enough(self, recording: Recording) -> bool:
+        return self._store.entries[recording.id].n_frames >= self.settings.partial_frames
+
+    def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        frames = self._store.features(id)
+        start = self._draw_start(len(frames), rng)
+        return crop(frames, start, self.settings.partial_frames)
 
 
 def fair_draw(n_items: int, n_drawn: int, t: int, seed: tuple[int, ...]) -> IntArray:

@@ -102,7 +102,7 @@ def train(arguments: argparse.Namespace) -> None:
     from singerid import run
     from singerid.cycles import resolve_cycles
     from singerid.store import Store
-    from singerid.train import fit, resolve_precision
+    from singerid.train import check_singers, fit, resolve_precision
 
     resume = arguments.resume is not None
     if resume == (arguments.output is not None):
@@ -123,6 +123,7 @@ def train(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
     config = resolve_cycles(resolve_precision(config), store, say)
     if not resume:
+        check_singers(config, store)
         run.make_run_folder(path, arguments.overwrite)
         run.describe_run(path, config, store, arguments.notes, arguments.command_line)
     with progress("training", config.train.steps) as advance:
@@ -183,6 +184,8 @@ def embed(arguments: argparse.Namespace) -> None:
     encoder = SingerEncoder.load(arguments.encoder, settings)
     first = Path(arguments.inputs[0])
     store = Store(first) if (first / "spec.json").exists() else None
+    if store and len(arguments.inputs) > 1:
+        raise SingeridError("give one store and nothing else", found=" ".join(arguments.inputs))
     recordings, failures = (store.recordings, []) if store else _recordings(arguments.inputs)
     n_inputs = len(recordings) + len(failures)
     if arguments.select:
@@ -343,7 +346,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", metavar="RUN", help="folder of a new run")
     sub.add_argument("--resume", metavar="RUN", help="go on with a run")
     sub.add_argument("--overwrite", action="store_true", help="replace a run of that name")
-    sub.add_argument("--notes", default="", help="text to keep in the run folder")
+    sub.add_argument("-n", "--notes", default="", help="text to keep in the run folder")
 
     sub = command(embed, ["embed"], "FILE.parquet")
     sub.add_argument("inputs", nargs="+", help="audio files, one manifest.jsonl or one store")

@@ -45,29 +45,40 @@ class AudioSettings(Section):
     """How files become samples."""
 
     sample_rate: int = setting(
-        16000, "rate that all audio is resampled to", unit="Hz", ge=4000, le=192000
+        16000, "rate that all audio is resampled to", unit="Hz", flag="-sr", ge=4000, le=192000
     )
     min_seconds: float = setting(
         0.5, "shorter recordings are refused: they hold too little voice", unit="s", ge=0.1
     )
+    min_level_db: float = setting(
+        0.0, "recordings of a lower RMS level are amplified to it, 0 for none",
+        unit="dBFS", ge=-90, le=0,
+    )  # fmt: skip
 
 
 class MelSettings(Section):
-    """Log-mel spectrogram; the defaults are AutoVC's front end."""
+    """Mel spectrogram; the defaults are AutoVC's front end."""
 
     n_fft: int = setting(
         1024, "length of the Hann window and FFT, even", unit="samples", ge=64, le=16384,
-        multiple_of=2,
+        multiple_of=2, flag="-fs",
     )  # fmt: skip
     hop_length: int = setting(256, "distance of two frames", unit="samples", ge=16, le=16384)
-    n_mels: int = setting(80, "number of mel bands", flag="-nf", ge=8, le=512)
-    fmin: float = setting(90.0, "lowest band edge", unit="Hz", ge=0)
-    fmax: float = setting(7600.0, "highest band edge", unit="Hz", gt=0)
+    n_mels: int = setting(80, "number of mel bands", flag="-nhf", ge=8, le=512)
+    fmin: float = setting(90.0, "lowest band edge", unit="Hz", flag="-fmin", ge=0)
+    fmax: float = setting(7600.0, "highest band edge", unit="Hz", flag="-fmax", gt=0)
     highpass: float = setting(
         30.0, "cut-off of the 5th-order Butterworth high-pass, 0 for none", unit="Hz", ge=0
     )
     gain: float = setting(0.96, "factor on the samples after the high-pass", gt=0, le=1)
     dither: float = setting(1e-6, "peak-to-peak uniform noise added to the samples", ge=0, le=0.1)
+    padding: Literal["reflect", "zero"] = setting(
+        "reflect", "what lies beyond both ends of a recording: its mirror image, or silence"
+    )
+    spectrum: Literal["magnitude", "power"] = setting("magnitude", "what the bands sum up")
+    scale: Literal["decibel", "linear"] = setting(
+        "decibel", "of the bands: levels mapped to [0, 1] as below, or the sums as they are"
+    )
     reference_db: float = setting(16.0, "level subtracted from the mel levels", unit="dB")
     floor_db: float = setting(
         -100.0, "lowest level; [floor, 0] is mapped to [0, 1]", unit="dB", lt=0
@@ -125,7 +136,7 @@ class ManifestSettings(Section):
     )
     valid_share: float = setting(0.15, "share of the singers drawn for validation", ge=0, lt=1)
     test_share: float = setting(0.0, "share of the singers drawn for the test", ge=0, lt=1)
-    seed: int = setting(0, "seed of the draw", ge=0)
+    seed: int = setting(0, "seed of the draw", ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -145,6 +156,30 @@ class BatchSettings(Section):
     partial_frames: int = setting(128, "length of a partial", unit="frames", flag="-nt", ge=8)
 
 
+class AugmentSettings(Section):
+    """How training partials are changed; only where features are made on the fly."""
+
+    noise_probability: float = setting(
+        0.5, "chance that a training partial gets Gaussian noise", ge=0, le=1
+    )
+    snr_min_db: float = setting(20.0, "lowest signal-to-noise ratio", unit="dB", ge=-20, le=120)
+    snr_max_db: float = setting(50.0, "highest signal-to-noise ratio", unit="dB", ge=-20, le=120)
+    eq_probability: float = setting(
+        0.5, "chance that a training partial passes a random seven-band equalizer", ge=0, le=1
+    )
+    eq_gain_db: float = setting(
+        12.0, "largest boost or cut of one of its bands", unit="dB", ge=0, le=40
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.snr_min_db > self.snr_max_db:
+            raise ValueError(
+                f"snr_min_db {self.snr_min_db:g} must not exceed snr_max_db {self.snr_max_db:g}"
+            )
+        return self
+
+
 class EncoderSettings(Section):
     """The network."""
 
@@ -155,6 +190,7 @@ class EncoderSettings(Section):
         "none",
         "of the input: each partial to [0, 1] (range) or to mean 0 and variance 1 (standard); by "
         "mean and variance of all training frames (global), or of each dimension (feature)",
+        flag="-nm",
     )
     relu: bool = setting(True, "ReLU before the normalization (AutoVC's encoder has none)")
 
@@ -166,7 +202,7 @@ class LossSettings(Section):
         "softmax", "variant of the GE2E loss (Wan et al. 2018, eq. 6 or 7)"
     )
     objective: Literal["ge2e", "prediction", "total"] = setting(
-        "total", "the loss that is optimized; all are logged"
+        "ge2e", "the loss that is optimized; all are logged", flag="-ul"
     )
     init_scale: float = setting(10.0, "initial scale w of the similarities", gt=0)
     init_bias: float = setting(-5.0, "initial bias b of the similarities")
@@ -182,21 +218,23 @@ class TrainSettings(Section):
     iters: Literal["given", "auto"] = setting(
         "given", "sizes of the cycles: as given below, or computed from the corpus"
     )
-    train_iters: int = setting(100, "training steps in a cycle", flag="-ti", ge=1)
-    val_iters: int = setting(10, "validation steps in a cycle", flag="-vi", ge=1)
+    train_iters: int = setting(40, "training steps in a cycle", flag="-ti", ge=1)
+    val_iters: int = setting(40, "validation steps in a cycle", flag="-vi", ge=1)
     patience: int = setting(
-        30, "cycles without improvement of the validation GE2E loss before stopping",
+        50, "cycles without improvement of the validation GE2E loss before stopping",
         flag="-p", ge=1,
     )  # fmt: skip
-    threshold: float = setting(0.0, "smallest change that counts as improvement", ge=0)
+    threshold: float = setting(0.0, "smallest change that counts as improvement", flag="-et", ge=0)
     learning_rate: float = setting(1e-4, "of the Adam optimizer", flag="-lri", gt=0, le=1)
     gradient_clip: float = setting(3.0, "limit of the gradient norm", gt=0)
     precision: Literal["auto", "32", "bf16"] = setting(
         "auto", "arithmetic of the network; auto takes bf16 where the processor has it"
     )
-    workers: int = setting(0, "processes that assemble batches beside the training", ge=0, le=256)
+    workers: int = setting(
+        0, "processes that assemble batches beside the training", flag="-w", ge=0, le=256
+    )
     log_every: int = setting(10, "training steps between two logged lines", ge=1)
-    seed: int = setting(0, "seed of weights and batches", ge=0)
+    seed: int = setting(0, "seed of weights and batches", ge=0, lt=2**32)
 
 
 class EmbedSettings(Section):
@@ -215,7 +253,7 @@ class TableSettings(Section):
     min_recordings: int = setting(1, "singers with fewer recordings are left out", ge=1)
     max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
     max_singers: int = setting(0, "singers drawn, 0 for all", ge=0)
-    seed: int = setting(0, "seed of the draws", ge=0)
+    seed: int = setting(0, "seed of the draws", ge=0, lt=2**32)
 
 
 class EvaluateSettings(Section):
@@ -225,7 +263,7 @@ class EvaluateSettings(Section):
     within_corpus: bool = setting(True, "nontarget trials pair recordings of one corpus")
     max_trials: int = setting(2_000_000, "trials are sampled above this number", ge=100)
     n_bootstrap: int = setting(200, "resamples of the singers for the 95 % intervals", ge=0)
-    seed: int = setting(0, "seed of the sampling", ge=0)
+    seed: int = setting(0, "seed of the sampling", ge=0, lt=2**32)
 
 
 class PlotSettings(Section):
@@ -237,7 +275,7 @@ class PlotSettings(Section):
     marker: str = setting("gender", "label that is shown by the marker")
     max_singers: int = setting(0, "singers drawn, 0 for all", ge=0)
     max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
-    seed: int = setting(0, "seed of projection and draws", ge=0)
+    seed: int = setting(0, "seed of projection and draws", ge=0, lt=2**32)
 
 
 class Config(Section):
@@ -247,6 +285,7 @@ class Config(Section):
     mel: MelSettings = MelSettings()
     manifest: ManifestSettings = ManifestSettings()
     batch: BatchSettings = BatchSettings()
+    augment: AugmentSettings = AugmentSettings()
     encoder: EncoderSettings = EncoderSettings()
     loss: LossSettings = LossSettings()
     train: TrainSettings = TrainSettings()
@@ -269,12 +308,18 @@ class Config(Section):
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "small": {
-        "encoder": {"hidden_size": 256, "n_layers": 2, "dim": 128, "relu": False},
-        "train": {"learning_rate": 1e-3, "train_iters": 50, "steps": 2000, "patience": 10},
+        "batch": {"n_singers": 16, "n_partials": 6, "partial_frames": 96},
+        "encoder": {"hidden_size": 256, "n_layers": 1, "dim": 128, "relu": False},
+        "loss": {"objective": "total"},
+        "train": {
+            "learning_rate": 1e-3, "train_iters": 100, "val_iters": 10, "steps": 2000,
+            "patience": 10, "log_every": 50,
+        },
     },
     "demo": {
         "batch": {"n_partials": 8, "partial_frames": 64},
         "encoder": {"hidden_size": 128, "n_layers": 1, "dim": 64, "relu": False},
+        "loss": {"objective": "total"},
         "train": {
             "learning_rate": 2e-3, "train_iters": 50, "val_iters": 5, "steps": 600,
             "log_every": 50, "patience": 6,

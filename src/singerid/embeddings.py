@@ -108,8 +108,9 @@ class EmbeddingSet:
         if n and not np.allclose(lengths, 1, atol=1e-3):  # NaN fails too
             bad = int(np.flatnonzero(~np.isclose(lengths, 1, atol=1e-3))[0])
             raise SingeridError(
-                "vector is not of unit length", where=self.ids[bad], found=f"length {lengths[bad]}"
-            )
+                "vector is not of unit length", where=self.ids[bad],
+                found=f"length {lengths[bad]:.4g}",
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -57,13 +57,18 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
 
 def describe_run(path: Path, config: Config, store: Store, notes: str, command: str) -> None:
     """Write configuration, notes and provenance."""
-    with atomic_write(path / "config.yaml") as file:
-        file.write(to_yaml(config))
+    write_config(path, config)
     with atomic_write(path / "notes.txt") as file:
         file.write(notes + "\n" if notes else "")
     with atomic_write(path / "provenance.json") as file:
         json.dump(provenance(store, command), file, indent=2)
         file.write("\n")
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write ``config.yaml``: what the run goes by, and goes on by when it is resumed."""
+    with atomic_write(path / "config.yaml") as file:
+        file.write(to_yaml(config))
 
 
 def provenance(store: Store, command: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from singerid.config import Config, FeatureSpec
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
 from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
-from singerid.precision import autocast, choose_precision
+from singerid.precision import autocast, choose_precision, flushed_denormals
 from singerid.records import atomic_write
 from singerid.statistics import training_statistics
 from singerid.store import Store
@@ -347,6 +347,7 @@ class Outcome:
     best_loss: float
 
 
+@flushed_denormals()
 def fit(
     config: Config,
     store: Store,
@@ -383,12 +384,12 @@ def fit(
             f"run is already at step {first_step}", where=path,
             do=f"raise the limit: --train.steps {2 * first_step}",
         )  # fmt: skip
-    torch.set_flush_denormal(True)  # vanishing gradients otherwise slow an LSTM down 12-fold
     torch.manual_seed(config.train.seed)
     train, valid = _makers(config, store, say)
     task = SingerTask(config, store.spec, len(train.singers), run.data_fingerprint(store))
     if checkpoint:
         _check_belongs(checkpoint, task)
+        run.write_config(path, config)  # the limit may be another now
     else:
         if task.encoder.normalization.needs_statistics:
             mean, variance = map(torch.as_tensor, training_statistics(store))
@@ -428,6 +429,7 @@ def fit(
     return Outcome(trainer.global_step, reason, keeper.best_loss)
 
 
+@flushed_denormals()
 def resolve_precision(config: Config) -> Config:
     """The configuration with ``train.precision`` decided for this machine."""
     n_dims, batch = config.feature_spec.n_dims, config.batch.n_singers * config.batch.n_partials
@@ -436,6 +438,15 @@ def resolve_precision(config: Config) -> Config:
     return config.model_copy(
         update={"train": config.train.model_copy(update={"precision": precision})}
     )
+
+
+def check_singers(config: Config, store: Store) -> None:
+    """Refuse a store that `fit` would refuse, before a run folder is made or replaced.
+
+    Raises:
+        StoreError: too few singers.
+    """
+    _makers(config, store, lambda line: None)
 
 
 def _makers(
@@ -517,8 +528,12 @@ def _quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=r".*have no `val_dataloader`.*")
         warnings.filterwarnings("ignore", message=r".*checkpoint that ended before the epoch.*")
         warnings.filterwarnings("ignore", message=r".*Checkpoint directory.*exists.*")
+        hook = threading.excepthook
+        # TensorBoard's thread tells the training of a full disk too, which then says it once.
+        threading.excepthook = lambda args: None if args.exc_type is OSError else hook(args)
         try:
             yield
         finally:
+            threading.excepthook = hook
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

@@ -15,6 +15,8 @@ from singerid.config import FeatureSpec
 from singerid.errors import AudioError
 from singerid.features.mel import log_mel
 
+_BLOCK = 1 << 16  # samples; float32 sums over a whole recording would lose digits
+
 
 def extract(samples: npt.NDArray[np.float32], spec: FeatureSpec) -> npt.NDArray[np.float32]:
     """Features of samples at the spec's sample rate.
@@ -26,7 +28,23 @@ def extract(samples: npt.NDArray[np.float32], spec: FeatureSpec) -> npt.NDArray[
     Returns:
         float32 `(n_frames, spec.n_dims)`.
     """
+    if spec.audio.min_level_db < 0:
+        samples = raise_level(samples, spec.audio.min_level_db)
     return log_mel(samples, spec.audio.sample_rate, spec.mel)
+
+
+def raise_level(samples: npt.NDArray[np.float32], level_db: float) -> npt.NDArray[np.float32]:
+    """Amplify a recording to an RMS level; louder ones are left alone, and so is silence.
+
+    Args:
+        samples: mono `(n_samples,)`.
+        level_db: dBFS.
+    """
+    blocks = np.split(samples, range(_BLOCK, len(samples), _BLOCK))
+    power = sum(float(np.dot(block, block)) for block in blocks) / len(samples)
+    if power == 0 or 10 * np.log10(power) >= level_db:
+        return samples
+    return samples * np.float32(10 ** (level_db / 20) / power**0.5)
 
 
 def extract_file(

@@ -1,7 +1,8 @@
-"""Log-mel spectrogram: AutoVC's front end by default, on which its family of encoders depends.
+"""Mel spectrogram: AutoVC's front end by default, on which its family of encoders depends.
 
 The steps and constants follow AutoVC's ``make_spect.py`` (Qian et al. 2019): zero-phase 30 Hz
-high-pass, gain and dither, Hann STFT, magnitude, Slaney mel bands, decibels, [0, 1].
+high-pass, gain and dither, Hann STFT, magnitude, Slaney mel bands, decibels, [0, 1]. Other
+settings give other front ends, such as the power spectrogram of Resemblyzer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _DITHER_PERIOD = 1 << 16
 
 
 def log_mel(samples: FloatArray, sample_rate: int, settings: MelSettings) -> FloatArray:
-    """Log-mel spectrogram of a recording.
+    """Mel spectrogram of a recording.
 
     Args:
         samples: mono `(n_samples,)`, at least `n_fft // 2 + 1` of them.
@@ -32,7 +33,8 @@ def log_mel(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Flo
         settings: bands, window, levels.
 
     Returns:
-        float32 `(n_frames, n_mels)` in [0, 1]; frame i is centered at sample i · hop_length.
+        float32 `(n_frames, n_mels)`, in [0, 1] unless the scale is linear; frame i is centered at
+        sample i · hop_length.
     """
     n_fft, hop_length = settings.n_fft, settings.hop_length
     frames = sliding_window_view(_padded(samples, sample_rate, settings), n_fft)[::hop_length]
@@ -42,13 +44,17 @@ def log_mel(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Flo
     for start in range(0, len(levels), _FRAMES_AT_ONCE):
         spectra = scipy.fft.rfft(frames[start : start + _FRAMES_AT_ONCE] * window, axis=1)
         block = levels[start : start + _FRAMES_AT_ONCE]
-        np.matmul(np.abs(spectra), bands, out=block)
-        _scale(block, settings)
+        magnitudes = np.abs(spectra)
+        if settings.spectrum == "power":
+            magnitudes *= magnitudes
+        np.matmul(magnitudes, bands, out=block)
+        if settings.scale == "decibel":
+            _scale(block, settings)
     return levels
 
 
 def _padded(samples: FloatArray, sample_rate: int, settings: MelSettings) -> FloatArray:
-    """High-passed samples plus dither, mirrored by half a window at both ends."""
+    """High-passed samples plus dither, continued by half a window at both ends."""
     half = settings.n_fft // 2
     padded = np.empty(len(samples) + 2 * half, np.float32)
     inner = padded[half:-half]
@@ -62,17 +68,21 @@ def _padded(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Flo
         for start in range(0, len(inner), _DITHER_PERIOD):
             block = inner[start : start + _DITHER_PERIOD]
             block += noise[: len(block)]
-    padded[:half] = inner[half:0:-1]
-    padded[-half:] = inner[-2 : -2 - half : -1]
+    if settings.padding == "reflect":
+        padded[:half] = inner[half:0:-1]
+        padded[-half:] = inner[-2 : -2 - half : -1]
+    else:
+        padded[:half] = padded[-half:] = 0
     return padded
 
 
 def _scale(levels: FloatArray, settings: MelSettings) -> None:
-    """20·log10, minus the reference, [floor, 0] dB → [0, 1]; in place."""
-    lowest = np.float32(10 ** (settings.floor_db / 20))
+    """Decibels, minus the reference, [floor, 0] dB → [0, 1]; in place."""
+    per_decade = 20 if settings.spectrum == "magnitude" else 10
+    lowest = np.float32(10 ** (settings.floor_db / per_decade))
     np.maximum(levels, lowest, out=levels)
     np.log10(levels, out=levels)
-    levels *= np.float32(20 / -settings.floor_db)
+    levels *= np.float32(per_decade / -settings.floor_db)
     levels += np.float32(1 + settings.reference_db / settings.floor_db)
     np.clip(levels, 0, 1, out=levels)
 

@@ -1,0 +1,97 @@
+"""Training batches from audio files: features on the fly, augmented, drawn like those of a store.
+
+Without augmentation, batch t holds the partials that `singerid.batches.BatchMaker` takes from a
+store of the same recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from singerid.augment import augment
+from singerid.batches import FairMaker
+from singerid.config import AugmentSettings, BatchSettings, FeatureSpec
+from singerid.crops import CropReader, Sound, crop_features
+from singerid.errors import AudioError, ConfigError
+from singerid.frames import n_frames
+from singerid.records import Recording
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class WaveBatchMaker(FairMaker):
+    """Makes batch t of a split of a manifest.
+
+    Attributes:
+        augmentation: how partials are changed; None for every split but train.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        split: str,
+        spec: FeatureSpec,
+        settings: BatchSettings,
+        seed: int,
+        augmentation: AugmentSettings | None = None,
+        where: object = "manifest",
+    ) -> None:
+        """Group the recordings of a split by singer.
+
+        Args:
+            recordings: of all splits.
+            split: train, valid or test.
+            spec: the front end.
+            settings: size of a batch.
+            seed: of draws and augmentation.
+            augmentation: how partials of the split train are changed; None for not at all.
+            where: the manifest's name, for errors.
+
+        Raises:
+            StoreError: fewer than two singers have a recording of at least one partial.
+            AudioError: a recording that may be just too short cannot be read.
+            ConfigError: the spec needs whole recordings.
+        """
+        if spec.audio.min_level_db < 0:
+            raise ConfigError(
+                "needs whole recordings, which are not read on the fly",
+                where="audio.min_level_db", found=f"{spec.audio.min_level_db:g}",
+                do="set it to 0, or train from a store: singerid features",
+            )  # fmt: skip
+        self.augmentation = augmentation if split == "train" else None
+        self._by_id = {recording.id: recording for recording in recordings}
+        self._reader = CropReader(spec.audio.sample_rate)
+        super().__init__(recordings, split, spec, settings, seed, where)
+
+    def _is_long_enough(self, recording: Recording) -> bool:
+        """By the manifest; its durations are rounded, so where that may matter, by the file."""
+        n_samples = round(recording.duration * self.spec.audio.sample_rate)
+        spare = n_samples - (self.settings.partial_frames - 1) * self.spec.mel.hop_length
+        if abs(spare) > self.spec.audio.sample_rate // 1000:
+            return spare > 0
+        with self._reader.open(recording) as sound:
+            return self._n_frames(sound) >= self.settings.partial_frames
+
+    def _n_frames(self, sound: Sound) -> int:
+        return n_frames(sound.n_samples, self.spec.mel.hop_length)
+
+    def _partial(self, id: str, rng: np.random.Generator) -> FloatArray:
+        length, recording = self.settings.partial_frames, self._by_id[id]
+        [own] = rng.spawn(1)  # leaves `rng`, and so the starts, as they are without augmentation
+        with self._reader.open(recording) as sound:
+            if self._n_frames(sound) < length:
+                raise AudioError(
+                    "is shorter than the manifest says", where=recording.path,
+                    found=f"{sound.n_samples / self.spec.audio.sample_rate:.2f} s",
+                    expected=f"{recording.duration:.2f} s", do="make the manifest again",
+                )  # fmt: skip
+            start = self._draw_start(self._n_frames(sound), rng)
+            return crop_features(sound, start, length, self.spec, lambda x: self._augment(x, own))
+
+    def _augment(self, samples: FloatArray, rng: np.random.Generator) -> FloatArray:
+        if self.augmentation is None:
+            return samples
+        return augment(samples, self.spec.audio.sample_rate, self.augmentation, rng)

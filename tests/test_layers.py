@@ -1,0 +1,151 @@
+"""Layers: imports go strictly downward, and torch stays out of what works without it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import singerid
+
+ROOT = Path(singerid.__file__).parent
+
+# From the ground up. A module imports only from lines above its own; those in one line do not
+# know each other. A sub-package stands here as a whole.
+LAYERS = """
+errors
+frames records metrics precision terminal lettering melody silence
+config decoding voices
+audio augment flags losses singing trials
+manifest features encoders scoring virtual
+corpora store crops checkpoint embeddings
+extraction batches cycles statistics plots table
+embed run evaluate wave_batches
+train demo
+cli
+"""
+
+# Within a sub-package; "*" is every other module in it, "__init__" the package itself.
+WITHIN = {
+    "corpora": ["folder", "adapter", "*", "__init__"],
+    "encoders": ["normalization", "*", "__init__"],
+    "features": ["highpass melcepstrum pitch world", "*", "__init__"],
+}
+
+TRAINING = {"precision", "losses", "encoders", "checkpoint", "embed", "run", "train"}
+"""Modules that may import torch. The others work where it is not installed."""
+
+
+def modules():
+    """Path of every module but the package itself, by its dotted name within the package."""
+    names = {}
+    for path in ROOT.rglob("*.py"):
+        parts = list(path.relative_to(ROOT).with_suffix("").parts)
+        if len(parts) > 1 and parts[-1] == "__init__":
+            parts.pop()
+        names[".".join(parts)] = path
+    del names["__init__"]  # re-exports lazily, from any layer
+    return names
+
+
+MODULES = modules()
+
+
+def imported(path):
+    """Dotted names that a file imports anywhere, also within functions and for types."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(name):
+    """Modules of this package that a module imports."""
+    result = set()
+    for target in imported(MODULES[name]):
+        package, _, inner = target.partition(".")
+        if package != "singerid" or not inner:
+            continue
+        while inner not in MODULES and inner:  # a name in a module
+            inner = inner.rpartition(".")[0]
+        result.add(inner)
+    return result - {"", name}  # "": __version__
+
+
+def unit(name):
+    return name.split(".")[0]
+
+
+def rank_within(name):
+    """Layer of a module in its sub-package."""
+    package, _, module = name.partition(".")
+    layers = [line.split() for line in WITHIN[package]]
+    for rank, names in enumerate(layers):
+        if (module or "__init__") in names:
+            return rank
+    return layers.index(["*"])
+
+
+def test_every_module_has_exactly_one_layer():
+    listed = LAYERS.split()
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {unit(name) for name in MODULES}
+    packages = {name for name in MODULES if MODULES[name].name == "__init__.py"}
+    assert packages == set(WITHIN)
+
+
+def test_the_reader_of_imports_sees_them():
+    assert {"config", "errors", "records"} <= own_imports("store")
+    assert "plots" in own_imports("cli")  # within a function
+    assert "corpora.folder" in own_imports("corpora.damp")
+    assert "errors" not in own_imports("frames")
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_strictly_downward(name):
+    rank = {n: i for i, line in enumerate(LAYERS.strip().splitlines()) for n in line.split()}
+    for other in sorted(own_imports(name)):
+        if unit(other) == unit(name):
+            assert rank_within(other) < rank_within(name), f"{name} imports {other}"
+        else:
+            assert rank.get(unit(other), 0) < rank.get(unit(name), 99), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_torch_is_for_training(name):
+    found = {target.split(".")[0] for target in imported(MODULES[name])}
+    heavy = found & {"torch", "lightning", "torchmetrics", "tensorboard", "safetensors"}
+    if unit(name) not in TRAINING and name != "cli":  # cli asks whether it is installed
+        assert not heavy
+    below = {unit(other) for other in own_imports(name)}
+    if unit(name) not in TRAINING | {"cli"}:
+        assert not below & TRAINING
+
+
+def loaded(*names):
+    """Top-level packages that are loaded once these modules are imported in a fresh process."""
+    code = "import sys\n" + "".join(f"import {name}\n" for name in names)
+    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    return set(done.stdout.split())
+
+
+def test_tables_evaluation_and_plots_run_without_torch():
+    names = (
+        "table", "evaluate", "plots", "embeddings", "trials", "metrics", "manifest", "extraction",
+        "corpora", "cli", "flags", "virtual", "scoring",
+    )  # fmt: skip
+    found = loaded(*(f"singerid.{name}" for name in names))
+    assert {"singerid", "numpy", "soundfile"} <= found
+    assert not found & {"torch", "lightning", "tensorboard", "safetensors"}
+
+
+def test_the_package_itself_loads_nothing_heavy():
+    found = loaded("singerid")
+    assert "singerid" in found
+    assert not found & {"torch", "numpy", "scipy", "matplotlib", "pyarrow", "soundfile", "av"}
