@@ -71,7 +71,7 @@ def test_noise_is_white_gaussian_and_without_mean():
     assert abs(noise.mean()) < 0.01
     assert np.mean(noise**4) == pytest.approx(3, abs=0.05)  # kurtosis of a normal variable
     _, density = scipy.signal.welch(noise, nperseg=64)
-    assert density[1:-1].max() / density[1:-1].min() < 1.2
+    assert density[2:-1].max() / density[2:-1].min() < 1.2
 
 
 def test_ratios_are_drawn_from_the_whole_range():
@@ -95,7 +95,7 @@ def test_peak_boosts_its_center_by_its_gain_and_leaves_what_is_far(center, q, ga
     np.testing.assert_allclose(response_db([band], GRID), freqz_peak_db(band, GRID), atol=1e-3)
     assert freqz_peak_db(band, [center])[0] == pytest.approx(gain_db, abs=1e-6)
     narrow = Band("peak", center, gain_db, 5)
-    far = GRID[(GRID < center / 10) | (GRID > center * 10)]
+    far = GRID[(center / 10 > GRID) | (center * 10 < GRID)]
     assert np.abs(response_db([narrow], far)).max() < 0.1
 
 
@@ -163,12 +163,12 @@ def test_same_generator_same_result_and_no_other_randomness():
 def test_probabilities(noise, eq):
     chosen = AugmentSettings(noise_probability=noise, eq_probability=eq, snr_min_db=20)
     rng, n = generator(), 400
-    hiss = [RATE // 2 - 500, RATE // 2 - 100]  # where neither tone nor equalizer puts anything
+    window = np.hanning(RATE)  # so that beside noise nothing reaches the highest frequencies
     noisy = changed = 0
     for _ in range(n):
         result = augment(TONE, RATE, chosen, rng)
         changed += result is not TONE
-        noisy += np.abs(np.fft.rfft(result)[hiss[0] : hiss[1]]).mean() > 0.05
+        noisy += np.abs(np.fft.rfft(window * result)[-500:-100]).mean() > 0.01
     assert noisy / n == pytest.approx(noise, abs=0.08)
     assert changed / n == pytest.approx(1 - (1 - noise) * (1 - eq), abs=0.08)
 

@@ -247,10 +247,9 @@ def test_ctrl_c_tells_how_to_go_on(job, tmp_path, monkeypatch):
         true(self, number, figures)
 
     monkeypatch.setattr(cli._Reporter, "step", step)
-    message = (
-        f"stopped at step 3, everything is saved; go on with: singerid train --resume {tmp_path}"
-    )
-    refused(message, "train", at / "store", "-o", tmp_path / "r", "--train.steps", 4, *SMALL)  # fmt: skip
+    message = "stopped at step 3, everything is saved; go on with: singerid train --resume "
+    refused(message + str(tmp_path), "train", at / "store", "-o", tmp_path / "r",
+            "--train.steps", 4, *SMALL)  # fmt: skip
     monkeypatch.undo()
     done("train", "--resume", tmp_path / "r")
     assert load_encoder(tmp_path / "r").fingerprint == load_encoder(at / "run").fingerprint

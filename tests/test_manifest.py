@@ -81,11 +81,15 @@ def test_broken_files_are_problems_and_the_rest_goes_on(tmp_path):
     ]
 
 
-def test_ids_must_be_unique(tmp_path):
+def test_the_second_file_of_an_id_is_left_out(tmp_path):
     made = sources(tmp_path, "a/1", "b/1")
-    made.append(dataclasses.replace(made[0]))
-    with pytest.raises(ManifestError, match="id 'a/1' is used 2 times; rename the files"):
-        build(Scan(made), ManifestSettings())
+    made.append(dataclasses.replace(made[1], id="a/1"))
+    result = build(Scan(made), ManifestSettings())
+    assert [r.id for r in result.recordings] == ["a/1", "b/1"]
+    assert [str(problem) for problem in result.problems] == [
+        f"{made[1].path}: id 'a/1' is taken, the file was left out; found also {made[0].path}; "
+        "rename one of the files"
+    ]
 
 
 def test_identical_files_of_one_singer_are_kept_once(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -88,10 +88,7 @@ def build(
         Recordings in the order of their ids. The result depends on files and settings only.
     """
     manifest = Manifest(problems=list(scan.problems))
-    sources = sorted(scan.sources, key=lambda source: source.id)
-    for name, count in Counter(source.id for source in sources).items():
-        if count > 1:
-            raise ManifestError(f"id {name!r} is used {count} times", do="rename the files")
+    sources = _with_unique_ids(sorted(scan.sources, key=lambda source: source.id), manifest)
     n_given = sum(source.split is not None for source in sources)
     if settings.splits == "given" and n_given < len(sources):
         raise ManifestError(
@@ -134,6 +131,20 @@ def _measure(source: Source) -> Recording | SingeridError:
         info.sample_rate, info.channels, source.channel, source.split or "train", digest,
         dict(source.labels),
     )  # fmt: skip
+
+
+def _with_unique_ids(sources: list[Source], manifest: Manifest) -> list[Source]:
+    """Keep the first source of each id; the others are problems."""
+    first: dict[str, Source] = {}
+    for source in sources:
+        if first.setdefault(source.id, source) is not source:
+            manifest.problems.append(
+                ManifestError(
+                    f"id {source.id!r} is taken, the file was left out", where=source.path,
+                    found=f"also {first[source.id].path}", do="rename one of the files",
+                )
+            )  # fmt: skip
+    return list(first.values())
 
 
 def _without_split_conflicts(sources: list[Source], manifest: Manifest) -> list[Source]:
