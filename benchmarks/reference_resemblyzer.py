@@ -68,7 +68,7 @@ def theirs(
     if silence_removal:
         samples = library.trim_long_silences(samples)
     utterance, partials, slices = _library_encoder().embed_utterance(samples, return_partials=True)
-    return utterance, partials, [part.start // 160 for part in slices]
+    return utterance, partials, [int(part.start) // 160 for part in slices]
 
 
 def ours(encoder: SingerEncoder, samples: FloatArray, starts: list[int]) -> FloatArray:
@@ -99,15 +99,20 @@ def compared(weights: Path, signals: dict[str, FloatArray]) -> dict[str, dict[st
         vectors = ours(tiled[0.0], samples, starts)
         cosines = [float(utterance @ encoder.embed(samples, RATE)) for encoder in tiled.values()]
         with_vad = float(utterance @ theirs(samples, silence_removal=True)[0])
+        difference, least = np.abs(vectors - partials).max(), (vectors * partials).sum(1).min()
         print(
-            f"{name}: {np.abs(vectors - partials).max():.1e}, {(vectors * partials).sum(1).min():.7f}; "
-            f"{cosines[0]:.4f}, {cosines[1]:.4f}; {with_vad:.4f}"
+            f"{name}: {difference:.1e}, {least:.7f}; {cosines[0]:.4f}, {cosines[1]:.4f}; "
+            f"{with_vad:.4f}"
         )
         numbers[name] = {
-            "starts": starts, "partials": partials.round(6).tolist(),
-            "utterance": utterance.round(6).tolist(),
+            "starts": starts, "partials": [_digits(vector) for vector in partials],
+            "utterance": _digits(utterance),
         }  # fmt: skip
     return numbers
+
+
+def _digits(vector: FloatArray) -> list[float]:
+    return [round(float(value), 6) for value in vector]
 
 
 @cache

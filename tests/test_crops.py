@@ -164,6 +164,26 @@ def test_other_front_ends(tmp_path, mel):
     assert error_of_crops(recording(path, 44100), FeatureSpec(mel=mel)) < TOLERANCE
 
 
+@pytest.mark.parametrize("rate", [16000, 22050])  # a hop of 80 and of 110.25 samples
+def test_world_and_pitch_come_close(tmp_path, rate):
+    """Trackers look around freely: most frames agree, some at the ends of notes do not."""
+    pytest.importorskip("pyworld")
+    path = write(tmp_path / "a.wav", voice(6, 16000), 16000, "WAV", "FLOAT")
+    for spec in (
+        FeatureSpec(audio={"sample_rate": rate}, features={"stream": "world"}),
+        FeatureSpec(audio={"sample_rate": rate}, pitch={"condition": True}),
+    ):
+        whole, _ = extract_file(path, "mix", spec)
+        with CropReader(rate).open(recording(path, 16000)) as sound:
+            frames = crop_features(sound, 101, LENGTH, spec)
+        assert frames.shape == (LENGTH, spec.n_dims)
+        error = np.abs(frames - whole[101 : 101 + LENGTH])
+        other = np.abs(frames - whole[106 : 106 + LENGTH])
+        first = next(iter(spec.columns.values()))
+        assert error[:, first].mean() < 0.2 * other[:, first].mean()
+        assert np.median(error[:, spec.columns["midi"]]) < 0.05  # semitones
+
+
 def test_without_context_the_frames_would_differ(tmp_path):
     """The context is needed: half of the high-pass's memory moves frames far more."""
     assert context_samples(FeatureSpec(mel=MelSettings(highpass=0))) == 512

@@ -148,7 +148,24 @@ def test_a_file_that_became_shorter_is_named(recordings, tmp_path):
     assert str(caught.value).endswith("s; make the manifest again")
 
 
-def test_a_level_of_whole_recordings_is_refused(recordings):
-    spec = FeatureSpec(audio=AudioSettings(min_level_db=-30))
-    with pytest.raises(ConfigError, match=r"audio\.min_level_db: needs whole recordings, .*-30"):
+@pytest.mark.parametrize("name", ["silence_db", "min_level_db"])
+def test_what_needs_whole_recordings_is_refused(recordings, name):
+    spec = FeatureSpec(audio=AudioSettings(**{name: -30}))
+    with pytest.raises(ConfigError) as caught:
         WaveBatchMaker(recordings, "train", spec, SIZE, 0)
+    assert str(caught.value) == (
+        f"audio.{name}: needs whole recordings, which are not read on the fly; found -30; "
+        "set it to 0, or train from a store: singerid features"
+    )
+
+
+def test_partials_may_be_shorter_than_recordings_have_to_be(recordings):
+    size = BatchSettings(n_singers=2, n_partials=2, partial_frames=8)
+    least = sorted(r.duration for r in recordings)[-1] + 0.01
+    spec = FeatureSpec(audio=AudioSettings(min_seconds=least - 0.02))
+    longer = [dataclasses.replace(r, duration=max(r.duration, least)) for r in recordings]
+    maker = WaveBatchMaker(longer, "train", spec, size, 0)
+    assert maker.batch(0).features.shape == (2, 2, 8, 80)
+    spec = FeatureSpec(audio=AudioSettings(min_seconds=least))
+    with pytest.raises(StoreError, match="found 0 with a recording of at least one partial"):
+        WaveBatchMaker(recordings, "train", spec, size, 0)

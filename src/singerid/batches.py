@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from singerid.config import BatchSettings, FeatureSpec
 from singerid.errors import StoreError
+from singerid.features import network_input
 from singerid.frames import crop
 from singerid.records import Recording
 from singerid.store import Store
@@ -28,7 +29,7 @@ class Batch:
     """What one step sees.
 
     Attributes:
-        features: float32 `(n_singers, n_partials, n_frames, n_dims)`.
+        features: float32 `(n_singers, n_partials, n_frames, n_inputs)`.
         singers: index of each singer in `FairMaker.singers`, `(n_singers,)`.
         ids: the recording of each partial, `n_singers` lists of `n_partials`.
     """
@@ -114,7 +115,7 @@ class FairMaker(ABC):
         rng = np.random.default_rng([*self._seed, 0, t])
         chosen = fair_draw(len(self.singers), self.n_singers, t, (*self._seed, 1))
         n_partials = self.settings.n_partials
-        shape = (self.n_singers, n_partials, self.settings.partial_frames, self.spec.n_dims)
+        shape = (self.n_singers, n_partials, self.settings.partial_frames, self.spec.n_inputs)
         features = np.empty(shape, np.float32)
         ids: list[list[str]] = []
         for row, singer in enumerate(chosen):
@@ -123,7 +124,7 @@ class FairMaker(ABC):
             picks = fair_draw(len(names), n_partials, turn, (*self._seed, 2, int(singer)))
             ids.append([names[i] for i in picks])
             for column, name in enumerate(ids[-1]):
-                features[row, column] = self._partial(name, rng)
+                features[row, column] = network_input(self._partial(name, rng), self.spec)
         return Batch(features, chosen, ids)
 
 

@@ -113,7 +113,7 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
             "does not match its fingerprint", where=path, found="changed weights or header",
             do="restore the file",
         )  # fmt: skip
-    encoder = build_encoder(settings, spec.n_dims)
+    encoder = build_encoder(settings, spec.n_inputs, spec.n_pitch_classes)
     load_strictly(encoder, tensors, path)
     return EncoderFile(
         encoder.eval(), settings, spec, partial_frames, fingerprint, header.get("provenance", {})

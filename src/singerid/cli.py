@@ -119,7 +119,7 @@ def train(arguments: argparse.Namespace) -> None:
         raise MismatchError(
             "settings and store have different feature specs", where=store.path,
             found=f"settings {config.feature_spec.fingerprint()}, store {store.spec.fingerprint()}",
-            do="leave the sections audio and mel out of the configuration",
+            do="leave out what concerns features: the store decides",
         )  # fmt: skip
     config = resolve_cycles(resolve_precision(config), store, say)
     if not resume:
@@ -337,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     selectable(sub)
 
-    sub = command(features, ["audio", "mel"], "STORE")
+    sub = command(features, ["audio", "features", "mel", "world", "pitch"], "STORE")
     sub.add_argument("manifest", help="manifest.jsonl")
     _add_processes(sub)
 

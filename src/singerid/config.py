@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -50,6 +51,10 @@ class AudioSettings(Section):
     min_seconds: float = setting(
         0.5, "shorter recordings are refused: they hold too little voice", unit="s", ge=0.1
     )
+    silence_db: float = setting(
+        0.0, "pauses below this level, relative to the loudest 10 ms, are cut out; 0 for none",
+        unit="dB", ge=-120, le=0,
+    )  # fmt: skip
     min_level_db: float = setting(
         0.0, "recordings of a lower RMS level are amplified to it, 0 for none",
         unit="dBFS", ge=-90, le=0,
@@ -93,11 +98,86 @@ class MelSettings(Section):
         return self
 
 
+class FeatureSettings(Section):
+    """Which features."""
+
+    stream: Literal["mel", "world"] = setting(
+        "mel", "mel spectrogram, or WORLD's envelope and aperiodicity", flag="-ft"
+    )
+
+
+class WorldSettings(Section):
+    """WORLD vocoder (Morise et al. 2016); its F0 also conditions mel features on pitch."""
+
+    f0_method: Literal["dio", "harvest", "wav2world"] = setting(
+        "dio",
+        "F0 by dio or harvest, refined by stonemask, or the one-call analysis (71 to 800 Hz)",
+        flag="-wp",
+    )
+    fmin: float = setting(50.0, "lowest F0", unit="Hz", ge=20, le=200)
+    fmax: float = setting(1100.0, "highest F0", unit="Hz", gt=20, le=2000)
+    frame_period: float = setting(
+        5.0, "distance of two frames", unit="ms", flag="-fdm", ge=1, le=100
+    )
+    reduction: Literal["mfsc", "world", "mcep-power", "mcep-db"] = setting(
+        "mfsc",
+        "mel-frequency spectral coefficients, WORLD's own coding, or mel-cepstra of power or of dB",
+        flag="-drm",
+    )
+    envelope_dims: int = setting(40, "values of the envelope", ge=2, le=512)
+    aperiodicity_dims: int = setting(
+        4, "values of the aperiodicity (WORLD's own coding fixes them)", flag="-naf", ge=2, le=512
+    )
+    alpha: float = setting(0.45, "all-pass constant that warps the frequency axis", gt=-1, lt=1)
+    aperiodicity_input: bool = setting(True, "the encoder sees the aperiodicity, too", flag="-uaf")
+
+    def n_aperiodicities(self, sample_rate: int) -> int:
+        """Number of aperiodicity values: set, or one per 3 kHz band in WORLD's own coding."""
+        if self.reduction != "world":
+            return self.aperiodicity_dims
+        return min(15000, sample_rate // 2 - 3000) // 3000
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fmin >= self.fmax:
+            raise ValueError(f"fmin {self.fmin:g} Hz must lie below fmax {self.fmax:g} Hz")
+        return self
+
+
+class PitchSettings(Section):
+    """Pitch conditioning: a one-hot MIDI number beside the features."""
+
+    condition: bool = setting(False, "the encoder sees the pitch as well", flag="-pc")
+    tracker: Literal["world", "swift-f0"] = setting(
+        "world", "of the F0: WORLD's, or a neural one (mel features only)"
+    )
+    low: int = setting(36, "lowest MIDI number with a class of its own", ge=0, le=127)
+    high: int = setting(81, "highest MIDI number with a class of its own", ge=0, le=127)
+
+    @property
+    def n_classes(self) -> int:
+        """MIDI numbers and one class for unvoiced frames."""
+        return self.high - self.low + 2
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must lie below high {self.high}")
+        return self
+
+
+def _width(column: slice[int, int, None]) -> int:
+    return column.stop - column.start
+
+
 class FeatureSpec(Section):
     """The front end of an encoder: what turns a file into its input. Stored beside every array."""
 
     audio: AudioSettings = AudioSettings()
+    features: FeatureSettings = FeatureSettings()
     mel: MelSettings = MelSettings()
+    world: WorldSettings = WorldSettings()
+    pitch: PitchSettings = PitchSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -111,16 +191,58 @@ class FeatureSpec(Section):
                 f"mel.highpass {self.mel.highpass:g} Hz must lie below half of audio.sample_rate "
                 f"{self.audio.sample_rate} Hz"
             )
+        lowest = 12000 if self.world.reduction == "world" else 8000
+        uses_world = self.features.stream == "world" or self.pitch.condition
+        if uses_world and self.audio.sample_rate < lowest:
+            raise ValueError(
+                f"audio.sample_rate {self.audio.sample_rate} Hz is below the {lowest} Hz that "
+                "WORLD needs here"
+            )
+        if self.features.stream == "world" and self.pitch.tracker != "world":
+            raise ValueError("pitch.tracker must be world for WORLD features")
         return self
 
     @property
+    def columns(self) -> dict[str, slice[int, int, None]]:
+        """What each value of a stored frame is, in order."""
+        if self.features.stream == "mel":
+            sizes = {"mel": self.mel.n_mels}
+            sizes |= {"midi": 1, "unvoiced": 1} if self.pitch.condition else {}
+        else:
+            n_aperiodicities = self.world.n_aperiodicities(self.audio.sample_rate)
+            sizes = {"envelope": self.world.envelope_dims, "aperiodicity": n_aperiodicities}
+            sizes |= {"midi": 1, "unvoiced": 1}
+        ends = list(itertools.accumulate(sizes.values()))
+        return {k: slice(end - n, end) for (k, n), end in zip(sizes.items(), ends, strict=True)}
+
+    @property
     def n_dims(self) -> int:
-        """Number of values per frame."""
-        return self.mel.n_mels
+        """Number of values of a stored frame."""
+        return sum(_width(column) for column in self.columns.values())
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of values of a frame as the encoder sees it."""
+        n = sum(_width(self.columns[name]) for name in self.input_streams)
+        return n + self.n_pitch_classes
+
+    @property
+    def n_pitch_classes(self) -> int:
+        """Number of the last values of an input frame that are a one-hot pitch."""
+        return self.pitch.n_classes if self.pitch.condition else 0
+
+    @property
+    def input_streams(self) -> list[str]:
+        """Names of the columns that the encoder sees as they are stored."""
+        if self.features.stream == "mel":
+            return ["mel"]
+        return ["envelope", "aperiodicity"] if self.world.aperiodicity_input else ["envelope"]
 
     @property
     def hop_seconds(self) -> float:
         """Distance of two frames in seconds."""
+        if self.features.stream == "world":
+            return self.world.frame_period / 1000
         return self.mel.hop_length / self.audio.sample_rate
 
     def fingerprint(self) -> str:
@@ -282,7 +404,10 @@ class Config(Section):
     """All sections. ``singerid config`` prints them with their help."""
 
     audio: AudioSettings = AudioSettings()
+    features: FeatureSettings = FeatureSettings()
     mel: MelSettings = MelSettings()
+    world: WorldSettings = WorldSettings()
+    pitch: PitchSettings = PitchSettings()
     manifest: ManifestSettings = ManifestSettings()
     batch: BatchSettings = BatchSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -297,7 +422,10 @@ class Config(Section):
     @property
     def feature_spec(self) -> FeatureSpec:
         """The sections that make up the front end."""
-        return FeatureSpec(audio=self.audio, mel=self.mel)
+        return FeatureSpec(
+            audio=self.audio, features=self.features, mel=self.mel, world=self.world,
+            pitch=self.pitch,
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,8 +1,9 @@
 """Crops of audio files: decoded, resampled and analyzed without the rest of the file.
 
 A frame depends on samples beside it: half a window, and as far as the high-pass and the
-resampler remember. With so much context on both sides, the frames of a crop are those of the
-whole file. Only the dither (-120 dB) is another.
+resampler remember. With so much context on both sides, the mel frames of a crop are those of the
+whole file; only the dither (-120 dB) is another. F0 and WORLD's features, whose trackers look
+around freely, come close.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from singerid import audio
 from singerid.audio import _to_mono
 from singerid.config import FeatureSpec
 from singerid.decoding import Decoder
-from singerid.errors import AudioError
+from singerid.errors import AudioError, ConfigError
 from singerid.features import extract
 from singerid.records import Recording
 
 FloatArray = npt.NDArray[np.float32]
 _FORGOTTEN = 1e-6  # of a sample outside the context, what may be left inside
 _RESAMPLER_PERIODS = 128  # of the lower rate; soxr's filter (HQ) reaches about 90
+_TRACKER_SECONDS = 0.3
 
 
 class Sound(Protocol):
@@ -56,27 +58,47 @@ def crop_features(
         sound: at the spec's sample rate.
         start: first frame.
         length: number of frames, all within the sound.
-        spec: the front end.
+        spec: the front end, without what depends on whole recordings (see `check_spec`).
         change: applied to the samples, context included, before they are analyzed.
 
     Returns:
         float32 `(length, spec.n_dims)`.
     """
-    hop, context = spec.mel.hop_length, context_samples(spec)
-    lead = min(start, -(-context // hop))
-    stop = min(sound.n_samples, (start + length - 1) * hop + context + 1)
-    samples = sound.read((start - lead) * hop, stop)
-    return extract(change(samples), spec)[lead : lead + length]
+    hop, context = spec.hop_seconds * spec.audio.sample_rate, context_samples(spec)
+    lead = min(start, math.ceil(context / hop))
+    first = round((start - lead) * hop)  # WORLD's hop may be half a sample more
+    stop = min(sound.n_samples, math.ceil((start + length - 1) * hop) + context + 1)
+    samples = change(sound.read(first, stop))
+    # A crop may be shorter than a recording has to be.
+    brief = spec.model_copy(update={"audio": spec.audio.model_copy(update={"min_seconds": 0.0})})
+    return extract(samples, brief)[lead : lead + length]
 
 
 def context_samples(spec: FeatureSpec) -> int:
     """Samples on each side of a frame's center that its features depend on."""
-    half, highpass = spec.mel.n_fft // 2, spec.mel.highpass
-    if highpass == 0:
-        return half
-    # The slowest pole of a 5th-order Butterworth filter decays with cutoff · sin(π / 10).
-    decay = 2 * math.pi * highpass * math.sin(math.pi / 10) / spec.audio.sample_rate
-    return half + math.ceil(-math.log(_FORGOTTEN) / decay)
+    tracked = math.ceil(_TRACKER_SECONDS * spec.audio.sample_rate)
+    if spec.features.stream == "world":
+        return tracked
+    context = spec.mel.n_fft // 2
+    if spec.mel.highpass > 0:
+        # The slowest pole of a 5th-order Butterworth filter decays with cutoff · sin(π / 10).
+        decay = 2 * math.pi * spec.mel.highpass * math.sin(math.pi / 10) / spec.audio.sample_rate
+        context += math.ceil(-math.log(_FORGOTTEN) / decay)
+    return max(context, tracked) if spec.pitch.condition else context
+
+
+def check_spec(spec: FeatureSpec) -> None:
+    """Refuse a front end whose frames depend on what lies far away in the recording.
+
+    Raises:
+        ConfigError: it cuts out silence, or raises the level of whole recordings.
+    """
+    for name in ("silence_db", "min_level_db"):
+        if (value := getattr(spec.audio, name)) < 0:
+            raise ConfigError(
+                "needs whole recordings, which are not read on the fly", where=f"audio.{name}",
+                found=f"{value:g}", do="set it to 0, or train from a store: singerid features",
+            )  # fmt: skip
 
 
 class CropReader:

@@ -16,7 +16,7 @@ from singerid.config import EmbedSettings
 from singerid.embeddings import EmbeddingSet, mean_direction
 from singerid.errors import BatchError, MismatchError, SingeridError, one_line
 from singerid.extraction import analyze
-from singerid.features import check_duration, extract
+from singerid.features import extract, extract_file, network_input
 from singerid.frames import tile_starts
 from singerid.precision import autocast, choose_precision
 from singerid.records import Recording
@@ -44,7 +44,7 @@ class SingerEncoder:
         self.fingerprint = file.fingerprint
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._precision = choose_precision(
-            self.settings.precision, file.encoder, self.settings.batch_partials, file.spec.n_dims
+            self.settings.precision, file.encoder, self.settings.batch_partials, file.spec.n_inputs
         )
         self._network = file.encoder.to(self._device).eval()
 
@@ -73,7 +73,6 @@ class SingerEncoder:
             AudioError: not mono, not finite, silent or too short.
         """
         mono = audio.conform(samples, sample_rate, self.file.spec.audio.sample_rate)
-        check_duration(len(mono), self.file.spec, "samples")
         return mean_direction(self.embed_partials(extract(mono, self.file.spec)))
 
     def embed_file(self, path: str | os.PathLike[str], channel: str = "mix") -> FloatArray:
@@ -82,9 +81,8 @@ class SingerEncoder:
         Raises:
             AudioError: the file cannot be read or used.
         """
-        samples, _ = audio.load(path, self.file.spec.audio.sample_rate, channel)
-        check_duration(len(samples), self.file.spec, path)
-        return mean_direction(self.embed_partials(extract(samples, self.file.spec)))
+        features, _ = extract_file(path, channel, self.file.spec)
+        return mean_direction(self.embed_partials(features))
 
     def embed_partials(self, features: FloatArray) -> FloatArray:
         """Unit vectors `(n_partials, dim)` of the partials that tile `(n_frames, n_dims)`."""
@@ -181,7 +179,7 @@ class SingerEncoder:
         length = self.file.partial_frames
         tiles = [self._starts(features) for _, features in group]
         partials = [
-            features[start : start + length]
+            network_input(features[start : start + length], self.file.spec)
             for (_, features), starts in zip(group, tiles, strict=True)
             for start in starts
         ]

@@ -252,10 +252,10 @@ def _read_family(
         sizes = f"{n_layers} layers of {hidden_size} units, {dim} dimensions"
         raise CheckpointError("has sizes out of range", where=path, found=sizes) from error
     spec = spec or family.spec
-    if spec.n_dims != n_dims:
+    if spec.n_inputs != n_dims:
         raise CheckpointError(
             f"was trained on another front end than is usual for {family.kind}", where=path,
-            found=f"{n_dims} values a frame", expected=spec.n_dims,
+            found=f"{n_dims} values a frame", expected=spec.n_inputs,
             do="give the settings of its own front end",
         )  # fmt: skip
     unread = tuple(name for name in values if name not in (family.section, "step"))
@@ -299,7 +299,7 @@ def _read_saved_model(
         )  # fmt: skip
     config = resolve(read_config_file(file), file)
     spec = spec or config.feature_spec
-    load_strictly(build_encoder(config.encoder, spec.n_dims), weights, path)
+    load_strictly(build_encoder(config.encoder, spec.n_inputs), weights, path)
     return ForeignWeights(
         "singerid", weights, config.encoder, spec, config.batch.partial_frames, _step(values)
     )

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from singerid import plots
-from singerid.batches import BatchMaker
-from singerid.config import Config, fingerprint, to_yaml
+from singerid.batches import FairMaker
+from singerid.config import Config, FeatureSpec, fingerprint, to_yaml
 from singerid.errors import CheckpointError, SingeridError
+from singerid.features import input_streams
 from singerid.records import atomic_write
 from singerid.store import Store
 
@@ -96,13 +97,13 @@ def data_fingerprint(store: Store) -> str:
     return fingerprint(sorted(rows))
 
 
-def save_input_pictures(path: Path, maker: BatchMaker, split: str, hop_seconds: float) -> None:
+def save_input_pictures(path: Path, maker: FairMaker, split: str, spec: FeatureSpec) -> None:
     """Pictures of the first examples of the first batch, as the network sees them."""
     batch = maker.batch(0)
     for row in range(min(2, len(batch.features))):
-        figure = plots.input_figure(
-            {"mel": batch.features[row, 0]}, hop_seconds, f"{split}: {batch.ids[row][0]}"
-        )
+        streams = input_streams(batch.features[row, 0], spec)
+        title = f"{split}: {batch.ids[row][0]}"
+        figure = plots.input_figure(streams, spec.hop_seconds, title)
         plots.save_figure(figure, path / "inputs" / f"{split}_{row}.png")
 
 

@@ -16,18 +16,24 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def training_statistics(store: Store) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance `(n_dims,)` over all frames of the split ``train``.
+    """Mean and variance over all frames of the split ``train``, of what the encoder sees.
+
+    A value per dimension of the streams in the encoder's input, a one-hot pitch left out.
 
     Computed once for a set of recordings and kept in the store's ``statistics.json``.
     """
+    columns, names = store.spec.columns, store.spec.input_streams
     entries = [store.entries[r.id] for r in store.recordings if r.split == "train"]
-    key = fingerprint([[e.id, e.source, e.n_frames] for e in entries])
+    key = fingerprint([names, *([e.id, e.source, e.n_frames] for e in entries)])
     file = store.path / "statistics.json"
     if file.exists():
         known = json.loads(file.read_text("utf-8"))
         if known["of"] == key:
             return np.array(known["mean"]), np.array(known["variance"])
-    mean, variance = frame_statistics(store.features(entry.id) for entry in entries)
+    mean, variance = frame_statistics(
+        np.concatenate([store.features(e.id)[:, columns[name]] for name in names], axis=1)
+        for e in entries
+    )
     with atomic_write(file) as text:
         json.dump({"of": key, "mean": mean.tolist(), "variance": variance.tolist()}, text)
     return mean, variance

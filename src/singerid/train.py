@@ -67,7 +67,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         self.identity = {
             "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data
         }  # fmt: skip
-        self.encoder = build_encoder(config.encoder, spec.n_dims)
+        self.encoder = build_encoder(config.encoder, spec.n_inputs, spec.n_pitch_classes)
         self.ge2e = GE2ELoss(
             config.loss.ge2e, config.loss.init_scale, config.loss.init_bias,
             config.loss.scale_gradient,
@@ -396,7 +396,7 @@ def fit(
             task.encoder.normalization.set_statistics(mean.float(), variance.float())
         for split, maker in {"train": train, "valid": valid}.items():
             if maker is not None:
-                run.save_input_pictures(path, maker, split, store.spec.hop_seconds)
+                run.save_input_pictures(path, maker, split, store.spec)
     say(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {len(train.singers)} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
@@ -432,9 +432,10 @@ def fit(
 @flushed_denormals()
 def resolve_precision(config: Config) -> Config:
     """The configuration with ``train.precision`` decided for this machine."""
-    n_dims, batch = config.feature_spec.n_dims, config.batch.n_singers * config.batch.n_partials
-    network = build_encoder(config.encoder, n_dims)
-    precision = choose_precision(config.train.precision, network, batch, n_dims)
+    n_inputs = config.feature_spec.n_inputs
+    batch = config.batch.n_singers * config.batch.n_partials
+    network = build_encoder(config.encoder, n_inputs)
+    precision = choose_precision(config.train.precision, network, batch, n_inputs)
     return config.model_copy(
         update={"train": config.train.model_copy(update={"precision": precision})}
     )

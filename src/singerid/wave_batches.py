@@ -14,12 +14,12 @@ import numpy.typing as npt
 from singerid.augment import augment
 from singerid.batches import FairMaker
 from singerid.config import AugmentSettings, BatchSettings, FeatureSpec
-from singerid.crops import CropReader, Sound, crop_features
-from singerid.errors import AudioError, ConfigError
-from singerid.frames import n_frames
+from singerid.crops import CropReader, Sound, check_spec, crop_features
+from singerid.errors import AudioError
 from singerid.records import Recording
 
 FloatArray = npt.NDArray[np.float32]
+_ROUNDING_SECONDS = 0.001
 
 
 class WaveBatchMaker(FairMaker):
@@ -55,12 +55,7 @@ class WaveBatchMaker(FairMaker):
             AudioError: a recording that may be just too short cannot be read.
             ConfigError: the spec needs whole recordings.
         """
-        if spec.audio.min_level_db < 0:
-            raise ConfigError(
-                "needs whole recordings, which are not read on the fly",
-                where="audio.min_level_db", found=f"{spec.audio.min_level_db:g}",
-                do="set it to 0, or train from a store: singerid features",
-            )  # fmt: skip
+        check_spec(spec)
         self.augmentation = augmentation if split == "train" else None
         self._by_id = {recording.id: recording for recording in recordings}
         self._reader = CropReader(spec.audio.sample_rate)
@@ -68,15 +63,17 @@ class WaveBatchMaker(FairMaker):
 
     def _is_long_enough(self, recording: Recording) -> bool:
         """By the manifest; its durations are rounded, so where that may matter, by the file."""
-        n_samples = round(recording.duration * self.spec.audio.sample_rate)
-        spare = n_samples - (self.settings.partial_frames - 1) * self.spec.mel.hop_length
-        if abs(spare) > self.spec.audio.sample_rate // 1000:
-            return spare > 0
+        needed = (self.settings.partial_frames - 1) * self.spec.hop_seconds
+        if recording.duration < self.spec.audio.min_seconds:  # a store would not hold it
+            return False
+        if abs(recording.duration - needed) > _ROUNDING_SECONDS:
+            return recording.duration > needed
         with self._reader.open(recording) as sound:
             return self._n_frames(sound) >= self.settings.partial_frames
 
     def _n_frames(self, sound: Sound) -> int:
-        return n_frames(sound.n_samples, self.spec.mel.hop_length)
+        hop = self.spec.hop_seconds * self.spec.audio.sample_rate
+        return 1 + int(sound.n_samples / hop + 1e-9)
 
     def _partial(self, id: str, rng: np.random.Generator) -> FloatArray:
         length, recording = self.settings.partial_frames, self._by_id[id]

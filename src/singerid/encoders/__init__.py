@@ -6,14 +6,15 @@ from singerid.config import EncoderSettings
 from singerid.encoders.lstm import LSTMEncoder
 
 
-def build_encoder(settings: EncoderSettings, n_dims: int) -> LSTMEncoder:
+def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) -> LSTMEncoder:
     """The encoder that the settings ask for, with fresh weights.
 
     Args:
         settings: the section `encoder`.
-        n_dims: values per frame of its input.
+        n_inputs: values per frame of its input.
+        n_classes: how many of them, the last ones, are a one-hot pitch.
     """
     return LSTMEncoder(
-        n_dims, settings.hidden_size, settings.n_layers, settings.dim, relu=settings.relu,
-        normalization=settings.normalization,
+        n_inputs, settings.hidden_size, settings.n_layers, settings.dim, relu=settings.relu,
+        normalization=settings.normalization, n_classes=n_classes,
     )  # fmt: skip

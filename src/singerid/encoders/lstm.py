@@ -18,10 +18,10 @@ class LSTMEncoder(nn.Module):
 
     def __init__(
         self, n_dims: int, hidden_size: int = 768, n_layers: int = 3, dim: int = 256, *,
-        relu: bool, normalization: NormalizationKind = "none",
+        relu: bool, normalization: NormalizationKind = "none", n_classes: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.normalization = Normalization(normalization, n_dims)
+        self.normalization = Normalization(normalization, n_dims - n_classes)
         self.lstm = nn.LSTM(n_dims, hidden_size, n_layers, batch_first=True)
         self.linear = nn.Linear(hidden_size, dim)
         self.relu = relu

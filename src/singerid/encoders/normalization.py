@@ -21,6 +21,11 @@ class Normalization(nn.Module):
       neural networks, ISMIR 2015).
 
     The last two keep their statistics as buffers, which are saved with the weights.
+
+    Args:
+        kind: which.
+        n_dims: values of a frame that are normalized; what follows them (a one-hot pitch) is
+            passed on as it is.
     """
 
     mean: Tensor
@@ -28,7 +33,7 @@ class Normalization(nn.Module):
 
     def __init__(self, kind: NormalizationKind, n_dims: int) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.n_dims = kind, n_dims
         if kind in ("global", "feature"):
             size = n_dims if kind == "feature" else 1
             self.register_buffer("mean", torch.zeros(size))
@@ -49,9 +54,15 @@ class Normalization(nn.Module):
         self.deviation.copy_(variance.sqrt().clamp_min(1e-6).expand_as(self.deviation))
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(batch, n_frames, n_dims)` → the same shape."""
+        """`(batch, n_frames, n_inputs)` → the same shape."""
         if self.kind == "none":
             return features
+        normalized = self._normalize(features[..., : self.n_dims])
+        if features.shape[-1] == self.n_dims:
+            return normalized
+        return torch.cat([normalized, features[..., self.n_dims :]], dim=-1)
+
+    def _normalize(self, features: Tensor) -> Tensor:
         if self.kind == "range":
             low, high = features.amin(dim=(1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
             return (features - low) / (high - low).clamp_min(1e-6)

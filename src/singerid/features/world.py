@@ -79,14 +79,44 @@ def analyze(
     if method == "wav2world":
         f0, envelope, aperiodicity = world.wav2world(x, sample_rate, size, frame_period_ms)
         return WorldAnalysis(f0, envelope, aperiodicity, frame_period_ms, sample_rate)
-    track = world.dio if method == "dio" else world.harvest
-    f0, times = track(
-        x, sample_rate, f0_floor=fmin, f0_ceil=fmax, frame_period=frame_period_ms
-    )  # fmt: skip
-    f0 = world.stonemask(x, f0, times, sample_rate)
+    f0, times = _f0(world, x, sample_rate, method, fmin, fmax, frame_period_ms)
     envelope = world.cheaptrick(x, f0, times, sample_rate, fft_size=size)
     aperiodicity = world.d4c(x, f0, times, sample_rate, fft_size=size)
     return WorldAnalysis(f0, envelope, aperiodicity, frame_period_ms, sample_rate)
+
+
+def track_f0(
+    samples: npt.ArrayLike,
+    sample_rate: int,
+    *,
+    method: Method = "dio",
+    fmin: float = 50.0,
+    fmax: float = 1100.0,
+    frame_period_ms: float = 5.0,
+    where: object = None,
+) -> FloatArray:
+    """F0 alone `(n_frames,)` in Hz, 0 where unvoiced; arguments and errors as of `analyze`."""
+    _check_settings(sample_rate, method, fmin, fmax, frame_period_ms)
+    x = _checked(samples, fft_size(sample_rate, fmin), sample_rate, where)
+    world = pyworld()
+    if method == "wav2world":
+        method, fmin, fmax = "dio", world.default_f0_floor, world.default_f0_ceil
+    return _f0(world, x, sample_rate, method, fmin, fmax, frame_period_ms)[0]
+
+
+def _f0(
+    world: Any,
+    x: FloatArray,
+    sample_rate: int,
+    method: str,
+    fmin: float,
+    fmax: float,
+    period: float,
+) -> tuple[FloatArray, FloatArray]:
+    """F0 refined by stonemask, and the times of its frames in seconds."""
+    track = world.dio if method == "dio" else world.harvest
+    f0, times = track(x, sample_rate, f0_floor=fmin, f0_ceil=fmax, frame_period=period)
+    return world.stonemask(x, f0, times, sample_rate), times
 
 
 def synthesize(analysis: WorldAnalysis) -> npt.NDArray[np.float32]:
