@@ -21,7 +21,8 @@ audio augment flags losses singing trials
 manifest features encoders scoring virtual
 corpora store crops checkpoint embeddings
 extraction batches cycles statistics plots table
-embed run evaluate wave_batches
+embed run evaluate wave_batches foreign task
+keeper
 train demo
 cli
 """
@@ -33,7 +34,9 @@ WITHIN = {
     "features": ["highpass melcepstrum pitch world", "*", "__init__"],
 }
 
-TRAINING = {"precision", "losses", "encoders", "checkpoint", "embed", "run", "train"}
+TRAINING = {
+    "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper", "train",
+}  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 
 

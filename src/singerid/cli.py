@@ -20,7 +20,7 @@ from singerid.terminal import check_failures, complain, progress, say, warn, war
 if TYPE_CHECKING:
     from singerid.embeddings import EmbeddingSet
     from singerid.records import Recording
-    from singerid.train import Figures
+    from singerid.task import Figures
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from singerid.config import FeatureSpec
 from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
-from singerid.features import extract_file
+from singerid.features import executor_for, extract_file
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.store import Entry, Store, holds, read_index, read_spec, shard_path, source_of
 
@@ -143,26 +143,25 @@ def analyze(
     recordings: Sequence[Recording],
     spec: FeatureSpec,
     n_workers: int,
-    executor: Literal["threads", "processes"] = "threads",
 ) -> Iterator[tuple[Recording, Outcome]]:
     """Features and warnings, or the error, of each recording in turn.
 
     Workers run ahead of what is taken, by so many seconds of audio that memory stays bounded
-    and a long recording does not make the others wait.
+    and a long recording does not make the others wait. They are threads where everything
+    releases the interpreter's lock (decoding, resampling, mel: no start-up, no copying), and
+    processes where pitch or WORLD is asked for, which hold it.
 
     Args:
         recordings: what to analyze; results come in this order.
         spec: the front end.
         n_workers: recordings that are analyzed at once.
-        executor: threads suit whatever releases the interpreter's lock (decoding, resampling,
-            mel: no start-up, no copying); what holds it needs processes.
     """
     with threadpool_limits(1, "blas"):  # workers share the cores already
         if n_workers <= 1 or len(recordings) < 2:
             for recording in recordings:
                 yield recording, _analyze_one(recording, spec)
             return
-        pool = _pool(executor, n_workers)
+        pool = _pool(spec, n_workers)
         waiting: deque[tuple[Recording, Future[Outcome]]] = deque()
         ahead = 0.0
         try:
@@ -180,8 +179,8 @@ def analyze(
             pool.shutdown(cancel_futures=True)
 
 
-def _pool(executor: Literal["threads", "processes"], n_workers: int) -> Executor:
-    if executor == "threads":
+def _pool(spec: FeatureSpec, n_workers: int) -> Executor:
+    if spec.features.stream == "mel" and not spec.pitch.condition:
         return ThreadPoolExecutor(n_workers)
     # forkserver: no copy of a parent that may hold threads; workers never import torch.
     context = get_context("forkserver")

@@ -1,9 +1,8 @@
-"""Training: the Lightning task, cycles of training and validation, checkpoints, early stopping."""
+"""Training: cycles of training and validation steps over a store, by Lightning's Trainer."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import threading
@@ -16,143 +15,22 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from singerid import metrics, run
+from singerid import run
 from singerid.batches import BatchMaker
-from singerid.checkpoint import load_weights_only, save_encoder
-from singerid.config import Config, FeatureSpec
+from singerid.checkpoint import load_weights_only
+from singerid.config import Config
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
-from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
-from singerid.precision import autocast, choose_precision, flushed_denormals
-from singerid.records import atomic_write
+from singerid.keeper import Keeper
+from singerid.precision import choose_precision, flushed_denormals
 from singerid.statistics import training_statistics
 from singerid.store import Store
-
-Figures = dict[str, float]
-_MONITORED = "valid/ge2e_loss"
-_NAMES = ("ge2e_loss", "prediction_loss", "total_loss", "accuracy", "prediction_accuracy")
-
-
-class Interrupted(SingeridError):
-    """The user stopped the training; everything is saved."""
-
-
-class SingerTask(L.LightningModule):  # type: ignore[misc]
-    """Encoder, losses, optimizer, and the figures of each step.
-
-    Figures, on training and validation batches alike:
-
-    * ``ge2e_loss``;
-    * ``accuracy``: share of partials whose nearest centroid in the batch is their own singer's,
-      the partial itself left out of it;
-    * ``prediction_loss`` and ``prediction_accuracy``: of the linear head over the training
-      singers. Validation singers are not among them; there, centroids of one half of the
-      partials predict the other half (`singerid.losses.prototype_logits`);
-    * ``total_loss``: the sum of both losses;
-    * ``eer`` (validation only): of all cosines between partials and centroids of the cycle.
-
-    Whichever loss is the objective, the parameters of the other (head, or scale and bias) are
-    trained on detached embeddings, so that its figures mean something too.
-    """
-
-    def __init__(self, config: Config, spec: FeatureSpec, n_singers: int, data: str = "") -> None:
-        super().__init__()
-        self.config = config
-        self.identity = {
-            "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data
-        }  # fmt: skip
-        self.encoder = build_encoder(config.encoder, spec.n_inputs, spec.n_pitch_classes)
-        self.ge2e = GE2ELoss(
-            config.loss.ge2e, config.loss.init_scale, config.loss.init_bias,
-            config.loss.scale_gradient,
-        )  # fmt: skip
-        self.prediction = PredictionLoss(config.encoder.dim, n_singers)
-        self.train_figures: list[Tensor] = []
-        self.valid_figures: list[Tensor] = []
-        self._valid_scores: list[tuple[Tensor, Tensor]] = []
-
-    def embed(self, features: Tensor) -> Tensor:
-        """`(n_singers, n_partials, n_frames, n_dims)` → `(n_singers · n_partials, dim)`."""
-        with autocast(self.config.train.precision == "bf16", self.device):
-            vectors: Tensor = self.encoder(features.flatten(0, 1))
-        return vectors.float()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """One step; the loss that is returned is the objective."""
-        features, singers = batch
-        vectors = self.embed(features)
-        classes = singers.repeat_interleave(features.shape[1])
-        objective = self.config.loss.objective
-        for_ge2e = vectors.detach() if objective == "prediction" else vectors
-        for_head = vectors.detach() if objective == "ge2e" else vectors
-        cosines, own = similarity_matrix(for_ge2e, classes)
-        ge2e_loss = self.ge2e.from_similarities(cosines, own)
-        logits = self.prediction.head(for_head)
-        prediction_loss = F.cross_entropy(logits, classes)
-        total = ge2e_loss + prediction_loss
-        _check_finite(float(total.detach()), self.global_step + 1)
-        self.train_figures.append(
-            _figures(cosines, own, ge2e_loss, logits, classes, prediction_loss)
-        )
-        return total
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """One batch of singers that training never sees."""
-        features, singers = batch
-        vectors = self.embed(features)
-        classes = singers.repeat_interleave(features.shape[1])
-        cosines, own = similarity_matrix(vectors, classes)
-        ge2e_loss = self.ge2e.from_similarities(cosines, own)
-        logits, targets = prototype_logits(vectors, len(singers), self.ge2e.scale)
-        loss = F.cross_entropy(logits, targets)
-        self.valid_figures.append(_figures(cosines, own, ge2e_loss, logits, targets, loss))
-        self._valid_scores.append((cosines, F.one_hot(own, cosines.shape[1]).bool()))
-
-    def on_validation_epoch_end(self) -> None:
-        """Hand the monitored loss to early stopping."""
-        loss = _means(self.valid_figures)["ge2e_loss"]
-        _check_finite(loss, self.global_step)
-        self.log(_MONITORED, loss, logger=False)
-
-    def take_train_figures(self) -> list[Tensor]:
-        """What the steps since the last call measured."""
-        taken, self.train_figures = self.train_figures, []
-        return taken
-
-    def take_valid_figures(self) -> Figures:
-        """Means over the validation batches, and their joint equal error rate."""
-        taken, self.valid_figures = self.valid_figures, []
-        scores, self._valid_scores = self._valid_scores, []
-        all_scores = torch.cat([cosines.flatten() for cosines, _ in scores]).cpu().numpy()
-        targets = torch.cat([own.flatten() for _, own in scores]).cpu().numpy()
-        return _means(taken) | {"eer": metrics.eer(all_scores, targets)[0]}
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over everything."""
-        return torch.optim.Adam(self.parameters(), lr=self.config.train.learning_rate)
-
-    def on_train_start(self) -> None:
-        """A resumed run takes the learning rate that is asked for, not the checkpoint's."""
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.config.train.learning_rate
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the weights belong to (see `_check_belongs`)."""
-        checkpoint["singerid"] = self.identity
-
-
-def _check_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise SingeridError(
-            "the loss is not finite", where=f"step {step}", found=loss,
-            do="lower --train.learning_rate; the last checkpoint is intact",
-        )  # fmt: skip
+from singerid.task import MONITORED, Figures, SingerTask
 
 
 def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
@@ -168,24 +46,6 @@ def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
             f"was made with other {' and '.join(differ)}", where=checkpoint,
             do="give the run's own store and encoder settings, or start a new run",
         )  # fmt: skip
-
-
-def _figures(
-    cosines: Tensor, own: Tensor, ge2e_loss: Tensor,
-    logits: Tensor, classes: Tensor, prediction_loss: Tensor,
-) -> Tensor:  # fmt: skip
-    """The values of `_NAMES`, as one tensor: no waiting for a GPU at every step."""
-    accuracy = (cosines.argmax(dim=1) == own).float().mean()
-    prediction_accuracy = (logits.argmax(dim=1) == classes).float().mean()
-    total = ge2e_loss + prediction_loss
-    values = [ge2e_loss, prediction_loss, total, accuracy, prediction_accuracy]
-    return torch.stack([value.detach() for value in values])
-
-
-def _means(figures: list[Tensor]) -> Figures:
-    if not figures:
-        return {}
-    return dict(zip(_NAMES, torch.stack(figures).mean(dim=0).tolist(), strict=True))
 
 
 class _BatchDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -213,117 +73,6 @@ class _CycleSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return self._train_iters
-
-
-class _Keeper(Callback):  # type: ignore[misc]
-    """Logs figures, saves checkpoints and the best encoder, ends the training."""
-
-    def __init__(
-        self,
-        path: Path,
-        log: run.RunLog,
-        spec: FeatureSpec,
-        provenance: Mapping[str, Any],
-        on_step: Callable[[int, Figures], object],
-        on_cycle: Callable[[int, Figures, Figures, bool], object],
-    ) -> None:
-        self.path, self.log_file, self.spec, self.provenance = path, log, spec, dict(provenance)
-        self.on_step, self.on_cycle = on_step, on_cycle
-        self.best_loss = math.inf
-        self.interrupted = False
-        self.listen: Callable[[], object] = lambda: None
-        self._cycle: list[Tensor] = []
-        self._window: list[Tensor] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """Figures that are not logged yet belong to it: a resumed run logs the same lines."""
-        return {"best_loss": self.best_loss, "cycle": self._cycle, "window": self._window}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_loss = float(state_dict["best_loss"])
-        self._cycle, self._window = list(state_dict["cycle"]), list(state_dict["window"])
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Listen again: Lightning has just put its own handler of SIGTERM, which saves nothing."""
-        self.listen()
-
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        settings, step = pl_module.config.train, trainer.global_step
-        new = pl_module.take_train_figures()
-        self._cycle += new
-        self._window += new
-        last, cycle_ends = step >= settings.steps, step % settings.train_iters == 0
-        due = step % settings.log_every == 0 or cycle_ends
-        figures = _means(self._window) if due or last else {}
-        if due:  # else a run that goes on from the last step shall log what it would have
-            self._window = []
-        if figures:
-            self._log(trainer, "train", step, figures)
-        self.on_step(step, figures)
-        if last:
-            trainer.should_stop = True
-        if (self.interrupted or last) and not cycle_ends:
-            self._save_state(trainer)
-        if not trainer.enable_validation and (cycle_ends or last):
-            self._end_cycle(trainer, pl_module, {})
-        elif self.interrupted and not (cycle_ends or last):
-            self._leave(step)
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        valid = pl_module.take_valid_figures()
-        self._log(trainer, "valid", trainer.global_step, valid)
-        self._end_cycle(trainer, pl_module, valid)
-
-    def _end_cycle(self, trainer: Any, task: SingerTask, valid: Figures) -> None:
-        """Keep the encoder if it is the best; without validation, the last."""
-        step, settings = trainer.global_step, task.config.train
-        train, self._cycle = _means(self._cycle), []
-        best = not valid or valid["ge2e_loss"] < self.best_loss
-        if best:
-            self.best_loss = valid.get("ge2e_loss", math.inf)
-            self._save_encoder(task, step, valid)
-        self.on_cycle(step, train, valid, best)
-        if step % settings.train_iters == 0:
-            self._save_state(trainer)
-        if self.interrupted and step < settings.steps:
-            self._leave(step)
-
-    def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
-        trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
-        self.log_file.write(split, step, figures)
-
-    def _save_state(self, trainer: Any) -> None:
-        """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""
-        target = self.path / f"ckpt_{trainer.global_step}.ckpt"
-        partial = target.with_suffix(".part")
-        trainer.save_checkpoint(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-        for old in run.checkpoints(self.path):
-            if old != target:
-                old.unlink()
-
-    def _save_encoder(self, task: SingerTask, step: int, figures: Figures) -> None:
-        weights = {
-            name: tensor.detach().cpu() for name, tensor in task.encoder.state_dict().items()
-        }
-        made_by = self.provenance | {"step": step, "valid": figures}
-        config = task.config
-        frames = config.batch.partial_frames
-        save_encoder(
-            self.path / "encoder.safetensors", weights, config.encoder, self.spec, frames, made_by
-        )
-        with atomic_write(self.path / "saved_model.pt", "wb") as file:
-            torch.save({"step": step, "model_state": weights}, file)
-
-    def _leave(self, step: int) -> None:
-        raise Interrupted(
-            f"stopped at step {step}, everything is saved", where=self.path,
-            do=f"go on with: singerid train --resume {self.path}",
-        )  # fmt: skip
 
 
 class _Stopping(EarlyStopping):  # type: ignore[misc]
@@ -402,9 +151,9 @@ def fit(
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
     log = run.RunLog(path, first_step)
-    keeper = _Keeper(path, log, store.spec, provenance or {}, on_step, on_cycle)
+    keeper = Keeper(path, log, store.spec, provenance or {}, on_step, on_cycle)
     stopping = _Stopping(
-        _MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
+        MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )
     with _quiet_lightning():
         trainer = L.Trainer(
@@ -490,7 +239,7 @@ def _tensorboard(path: Path, config: Config, first_step: int) -> TensorBoardLogg
 
 
 @contextmanager
-def _ctrl_c(keeper: _Keeper, say: Callable[[str], object]) -> Iterator[None]:
+def _ctrl_c(keeper: Keeper, say: Callable[[str], object]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM ends the training after this step, a second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -7,6 +7,7 @@ WORLD (`world`, `worldcoding`, `melcepstrum`), and pitch (`pitch`, `neural`).
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -148,6 +149,16 @@ def extract_file(
     """
     samples, warnings = audio.load(path, spec.audio.sample_rate, channel)
     return extract(samples, spec, path), warnings
+
+
+def executor_for(spec: FeatureSpec) -> Literal["threads", "processes"]:
+    """What runs several extractions at once best.
+
+    Decoding, resampling, FFTs and the neural tracker release the interpreter's lock, so threads
+    use all cores, without start-up and copying. pyworld holds it.
+    """
+    tracks = spec.pitch.condition and spec.pitch.tracker != "swift-f0"
+    return "processes" if tracks or spec.features.stream == "world" else "threads"
 
 
 def check_duration(n_samples: int, spec: FeatureSpec, where: object) -> None:

@@ -1,0 +1,138 @@
+"""The keeper: logs figures, saves checkpoints and the best encoder, ends the training."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from singerid import run
+from singerid.checkpoint import save_encoder
+from singerid.config import FeatureSpec
+from singerid.errors import SingeridError
+from singerid.records import atomic_write
+from singerid.task import Figures, SingerTask, means
+
+
+class Interrupted(SingeridError):
+    """The user stopped the training; everything is saved."""
+
+
+class Keeper(Callback):  # type: ignore[misc]
+    """Logs figures, saves checkpoints and the best encoder, ends the training."""
+
+    def __init__(
+        self,
+        path: Path,
+        log: run.RunLog,
+        spec: FeatureSpec,
+        provenance: Mapping[str, Any],
+        on_step: Callable[[int, Figures], object],
+        on_cycle: Callable[[int, Figures, Figures, bool], object],
+    ) -> None:
+        self.path, self.log_file, self.spec, self.provenance = path, log, spec, dict(provenance)
+        self.on_step, self.on_cycle = on_step, on_cycle
+        self.best_loss = math.inf
+        self.interrupted = False
+        self.listen: Callable[[], object] = lambda: None
+        self._cycle: list[Tensor] = []
+        self._window: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Figures that are not logged yet belong to it: a resumed run logs the same lines."""
+        return {"best_loss": self.best_loss, "cycle": self._cycle, "window": self._window}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where a checkpoint left off."""
+        self.best_loss = float(state_dict["best_loss"])
+        self._cycle, self._window = list(state_dict["cycle"]), list(state_dict["window"])
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Listen again: Lightning has just put its own handler of SIGTERM, which saves nothing."""
+        self.listen()
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log, and end or leave where it is time."""
+        settings, step = pl_module.config.train, trainer.global_step
+        new = pl_module.take_train_figures()
+        self._cycle += new
+        self._window += new
+        last, cycle_ends = step >= settings.steps, step % settings.train_iters == 0
+        due = step % settings.log_every == 0 or cycle_ends
+        figures = means(self._window) if due or last else {}
+        if due:  # else a run that goes on from the last step shall log what it would have
+            self._window = []
+        if figures:
+            self._log(trainer, "train", step, figures)
+        self.on_step(step, figures)
+        if last:
+            trainer.should_stop = True
+        if (self.interrupted or last) and not cycle_ends:
+            self._save_state(trainer)
+        if not trainer.enable_validation and (cycle_ends or last):
+            self._end_cycle(trainer, pl_module, {})
+        elif self.interrupted and not (cycle_ends or last):
+            self._leave(step)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Log and end the cycle."""
+        valid = pl_module.take_valid_figures()
+        self._log(trainer, "valid", trainer.global_step, valid)
+        self._end_cycle(trainer, pl_module, valid)
+
+    def _end_cycle(self, trainer: Any, task: SingerTask, valid: Figures) -> None:
+        """Keep the encoder if it is the best; without validation, the last."""
+        step, settings = trainer.global_step, task.config.train
+        train, self._cycle = means(self._cycle), []
+        best = not valid or valid["ge2e_loss"] < self.best_loss
+        if best:
+            self.best_loss = valid.get("ge2e_loss", math.inf)
+            self._save_encoder(task, step, valid)
+        self.on_cycle(step, train, valid, best)
+        if step % settings.train_iters == 0:
+            self._save_state(trainer)
+        if self.interrupted and step < settings.steps:
+            self._leave(step)
+
+    def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
+        trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
+        self.log_file.write(split, step, figures)
+
+    def _save_state(self, trainer: Any) -> None:
+        """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""
+        target = self.path / f"ckpt_{trainer.global_step}.ckpt"
+        partial = target.with_suffix(".part")
+        trainer.save_checkpoint(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+        for old in run.checkpoints(self.path):
+            if old != target:
+                old.unlink()
+
+    def _save_encoder(self, task: SingerTask, step: int, figures: Figures) -> None:
+        weights = {
+            name: tensor.detach().cpu() for name, tensor in task.encoder.state_dict().items()
+        }
+        made_by = self.provenance | {"step": step, "valid": figures}
+        config = task.config
+        frames = config.batch.partial_frames
+        save_encoder(
+            self.path / "encoder.safetensors", weights, config.encoder, self.spec, frames, made_by
+        )
+        with atomic_write(self.path / "saved_model.pt", "wb") as file:
+            torch.save({"step": step, "model_state": weights}, file)
+
+    def _leave(self, step: int) -> None:
+        raise Interrupted(
+            f"stopped at step {step}, everything is saved", where=self.path,
+            do=f"go on with: singerid train --resume {self.path}",
+        )  # fmt: skip
