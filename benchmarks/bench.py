@@ -31,14 +31,16 @@ import reference
 from singerid import audio, corpora, extraction, manifest, train
 from singerid.batches import BatchMaker
 from singerid.checkpoint import EncoderFile
-from singerid.config import BatchSettings, Config, EmbedSettings, FeatureSpec, ManifestSettings
+from singerid.config import Config
 from singerid.embed import SingerEncoder
 from singerid.encoders import build_encoder
 from singerid.losses import similarity_matrix
 from singerid.melody import draw_song
 from singerid.records import Recording, write_recordings
+from singerid.sections import BatchSettings, EmbedSettings, FeatureSpec, ManifestSettings
 from singerid.singing import SAMPLE_RATE, sing
 from singerid.store import Store
+from singerid.task import SingerTask
 from singerid.virtual import write_virtual_corpus
 from singerid.voices import draw_singer
 from timing import duration, medians, ratio_line
@@ -180,7 +182,7 @@ def _our_step(
     precision: str, batch: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 ) -> Callable[[], None]:
     config = Config.model_validate({"train": {"precision": precision}})
-    task = train.SingerTask(config, config.feature_spec, 8)
+    task = SingerTask(config, config.feature_spec, 8)
     optimizer = task.configure_optimizers()
     inputs = torch.from_numpy(batch).reshape(8, PARTIALS, 128, 80), torch.arange(8)
 

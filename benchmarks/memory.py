@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 
 from singerid import extraction
-from singerid.config import FeatureSpec
 from singerid.features import extract_file
 from singerid.records import read_recordings
+from singerid.sections import FeatureSpec
 
 
 def peak_mib(job: str, *arguments: object) -> float:

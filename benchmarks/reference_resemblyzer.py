@@ -24,12 +24,12 @@ import torch
 
 from singerid import audio
 from singerid.checkpoint import load_encoder
-from singerid.config import EmbedSettings
 from singerid.embed import SingerEncoder
 from singerid.features import raise_level
 from singerid.features.mel import log_mel
 from singerid.foreign import import_encoder
 from singerid.melody import draw_song
+from singerid.sections import EmbedSettings
 from singerid.singing import sing
 from singerid.voices import draw_singer
 

@@ -6,8 +6,8 @@ import hypothesis
 import pytest
 
 from singerid import corpora, extraction, manifest
-from singerid.config import FeatureSpec, ManifestSettings
 from singerid.records import Recording, read_recordings, write_recordings
+from singerid.sections import FeatureSpec, ManifestSettings
 from singerid.store import Store
 from singerid.virtual import write_virtual_corpus
 

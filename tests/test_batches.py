@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from singerid.batches import BatchMaker, fair_draw, fair_turn
-from singerid.config import BatchSettings, FeatureSpec
 from singerid.errors import StoreError
 from singerid.records import Recording
+from singerid.sections import BatchSettings, FeatureSpec
 from singerid.store import Entry
 
 

@@ -16,9 +16,9 @@ from singerid.checkpoint import (
     load_weights_only,
     save_encoder,
 )
-from singerid.config import AudioSettings, EncoderSettings, FeatureSpec, MelSettings
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
+from singerid.sections import AudioSettings, EncoderSettings, FeatureSpec, MelSettings
 
 SETTINGS = EncoderSettings(hidden_size=8, n_layers=1, dim=4, relu=False)
 SPEC = FeatureSpec(mel=MelSettings(n_mels=16))

@@ -14,15 +14,14 @@ from singerid.config import (
     PRESETS,
     Config,
     ConfigErrors,
-    FeatureSpec,
     describe,
-    fingerprint,
     merge,
     read_config_file,
     resolve,
     to_yaml,
 )
 from singerid.errors import ConfigError
+from singerid.sections import FeatureSpec, fingerprint
 
 SETTINGS = [
     (name, key, field)

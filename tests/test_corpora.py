@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from singerid import corpora, manifest
-from singerid.config import ManifestSettings
 from singerid.corpora import csv_file, damp, folder
 from singerid.corpora.folder import readable_ids
 from singerid.errors import ManifestError
 from singerid.manifest import Scan
+from singerid.sections import ManifestSettings
 
 
 def make(root, *names):

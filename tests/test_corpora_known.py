@@ -9,11 +9,11 @@ import pytest
 import soundfile
 
 from singerid import corpora
-from singerid.config import ManifestSettings
 from singerid.corpora import lhotse, vocalset
 from singerid.errors import ConfigError, ManifestError
 from singerid.manifest import Scan, Source, build
 from singerid.records import Recording
+from singerid.sections import ManifestSettings
 
 
 def plant(root: Path, *names: str) -> Path:

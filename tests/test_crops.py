@@ -9,11 +9,11 @@ import soundfile
 import soxr
 
 from singerid import audio
-from singerid.config import FeatureSpec, MelSettings
 from singerid.crops import CropReader, context_samples, crop_features
 from singerid.errors import AudioError
 from singerid.features import extract_file
 from singerid.records import Recording
+from singerid.sections import FeatureSpec, MelSettings
 
 SPEC = FeatureSpec()
 EXACT = FeatureSpec(mel=MelSettings(dither=0))  # the dither of a crop is another

@@ -2,8 +2,9 @@
 
 import pytest
 
-from singerid.config import BatchSettings, resolve
+from singerid.config import resolve
 from singerid.cycles import cycle_size, resolve_cycles
+from singerid.sections import BatchSettings
 
 
 def naive(store, split, batch):

@@ -10,13 +10,13 @@ import soxr
 import torch
 
 from singerid.checkpoint import load_encoder, save_encoder
-from singerid.config import AudioSettings, EmbedSettings, EncoderSettings, FeatureSpec
 from singerid.embed import SingerEncoder, embedding_set
 from singerid.embeddings import mean_direction
 from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, MismatchError, SingeridError
 from singerid.features import extract
 from singerid.frames import tile_starts
+from singerid.sections import AudioSettings, EmbedSettings, EncoderSettings, FeatureSpec
 
 FRAMES = 64
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from singerid.config import EncoderSettings
 from singerid.encoders import build_encoder
 from singerid.encoders.lstm import LSTMEncoder
+from singerid.sections import EncoderSettings
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ ROOT = Path(singerid.__file__).parent
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
 errors
-frames records metrics precision terminal lettering melody silence
+frames records metrics precision terminal lettering melody silence sections
 config decoding voices
 audio augment flags losses singing trials
 manifest features encoders scoring virtual
@@ -35,7 +35,8 @@ WITHIN = {
 }
 
 TRAINING = {
-    "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper", "train",
+    "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
+    "train",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid import corpora, manifest
-from singerid.config import ManifestSettings
 from singerid.errors import ManifestError
 from singerid.manifest import Scan, Source, build, draw_splits, select
 from singerid.records import Recording
+from singerid.sections import ManifestSettings
 
 RATE = 8000
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from singerid.config import MelSettings
 from singerid.features import highpass as highpass_module
 from singerid.features import mel
 from singerid.features.highpass import highpass
 from singerid.features.mel import log_mel, mel_bands
 from singerid.frames import n_frames
 from singerid.melody import draw_song
+from singerid.sections import MelSettings
 from singerid.singing import sing
 from singerid.voices import draw_singer
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from singerid import precision
-from singerid.config import EncoderSettings
 from singerid.encoders import build_encoder
 from singerid.precision import autocast, choose_precision, flushed_denormals
+from singerid.sections import EncoderSettings
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,9 @@ from matplotlib.image import imread
 
 from singerid import run
 from singerid.batches import BatchMaker
-from singerid.config import BatchSettings, read_config_file, resolve
+from singerid.config import read_config_file, resolve
 from singerid.errors import CheckpointError, SingeridError
+from singerid.sections import BatchSettings
 
 
 def make(path, store, notes="", config=None):

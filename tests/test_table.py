@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerid.config import TableSettings
 from singerid.embeddings import EmbeddingSet, normalize, write_embeddings
 from singerid.errors import MismatchError, SingeridError
+from singerid.sections import TableSettings
 from singerid.table import build_table, draw, read_table, write_table
 
 

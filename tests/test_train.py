@@ -16,7 +16,9 @@ from singerid import run, train
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.config import merge, resolve
 from singerid.errors import CheckpointError, SingeridError, StoreError
-from singerid.train import Interrupted, SingerTask, fit, resolve_precision
+from singerid.keeper import Interrupted
+from singerid.task import SingerTask
+from singerid.train import fit, resolve_precision
 
 TINY = {
     "batch": {"n_singers": 2, "n_partials": 2, "partial_frames": 32},

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from singerid.batches import BatchMaker
-from singerid.config import AudioSettings, AugmentSettings, BatchSettings, FeatureSpec
 from singerid.errors import AudioError, ConfigError, StoreError
+from singerid.sections import AudioSettings, AugmentSettings, BatchSettings, FeatureSpec
 from singerid.wave_batches import WaveBatchMaker
 
 SPEC = FeatureSpec()

@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from singerid.config import BatchSettings, FeatureSpec
 from singerid.errors import StoreError
 from singerid.features import network_input
 from singerid.frames import crop
 from singerid.records import Recording
+from singerid.sections import BatchSettings, FeatureSpec
 from singerid.store import Store
 
 IntArray = npt.NDArray[np.int64]

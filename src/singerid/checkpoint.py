@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from singerid.config import EncoderSettings, FeatureSpec
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
 from singerid.records import atomic_write
+from singerid.sections import EncoderSettings, FeatureSpec
 
 _KEY, _FORMAT = "singerid", 1
 

@@ -208,7 +208,7 @@ def embed(arguments: argparse.Namespace) -> None:
 
 def _recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[SingeridError]]:
     """Of a manifest, or of single files, each then a singer of its own name."""
-    from singerid.config import ManifestSettings
+    from singerid.sections import ManifestSettings
     from singerid.corpora.folder import readable
     from singerid.manifest import Scan, Source, build
     from singerid.records import read_recordings

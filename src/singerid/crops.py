@@ -22,11 +22,11 @@ import soxr
 
 from singerid import audio
 from singerid.audio import _to_mono
-from singerid.config import FeatureSpec
 from singerid.decoding import Decoder
 from singerid.errors import AudioError, ConfigError
 from singerid.features import extract
 from singerid.records import Recording
+from singerid.sections import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 _FORGOTTEN = 1e-6  # of a sample outside the context, what may be left inside

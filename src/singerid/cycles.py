@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from singerid.config import BatchSettings, Config
+from singerid.config import Config
+from singerid.sections import BatchSettings
 from singerid.store import Store
 
 

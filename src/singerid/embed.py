@@ -12,7 +12,6 @@ import torch
 
 from singerid import audio
 from singerid.checkpoint import EncoderFile, load_encoder
-from singerid.config import EmbedSettings
 from singerid.embeddings import EmbeddingSet, mean_direction
 from singerid.errors import BatchError, MismatchError, SingeridError, one_line
 from singerid.extraction import analyze
@@ -20,6 +19,7 @@ from singerid.features import extract, extract_file, network_input
 from singerid.frames import tile_starts
 from singerid.precision import autocast, choose_precision
 from singerid.records import Recording
+from singerid.sections import EmbedSettings
 from singerid.store import Store
 
 _Key = TypeVar("_Key")

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
-from singerid.config import FeatureSpec
 from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
-from singerid.features import executor_for, extract_file
+from singerid.features import extract_file
 from singerid.records import Recording, atomic_write, write_recordings
+from singerid.sections import FeatureSpec
 from singerid.store import Entry, Store, holds, read_index, read_spec, shard_path, source_of
 
 FloatArray = npt.NDArray[np.float32]

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from singerid.config import PRESETS, Config, Section, describe, merge, read_config_file, resolve
+from singerid.config import PRESETS, Config, describe, merge, read_config_file, resolve
+from singerid.sections import Section
 
 
 def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:

@@ -18,16 +18,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from singerid.checkpoint import load_encoder, load_strictly, load_weights_only, save_encoder
-from singerid.config import (
-    AudioSettings,
-    EncoderSettings,
-    FeatureSpec,
-    MelSettings,
-    read_config_file,
-    resolve,
-)
+from singerid.config import read_config_file, resolve
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
+from singerid.sections import AudioSettings, EncoderSettings, FeatureSpec, MelSettings
 
 Kind = Literal["autovc", "corentinj", "original", "singerid"]
 
@@ -223,8 +217,9 @@ def _read_family(
 ) -> ForeignWeights:
     found = _named_weights(values[family.section], family.section, path)
     leftovers = {name: found[name] for name in family.needed + family.optional if name in found}
-    n_layers = sum(name.startswith(family.theirs("lstm.weight_ih_l")) for name in found)
-    theirs = {name: family.theirs(name) for name in _shapes(0, 0, max(1, n_layers), 0)}
+    layer = re.compile(re.escape(family.theirs("lstm.")) + r"\w+_l(\d+)")
+    n_layers = max(1, len({match[1] for name in found if (match := layer.fullmatch(name))}))
+    theirs = {name: family.theirs(name) for name in _shapes(0, 0, n_layers, 0)}
     expected = [*theirs.values(), *family.needed]
     known = {*expected, *leftovers}
     _refuse(path, family, [

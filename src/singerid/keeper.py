@@ -14,9 +14,9 @@ from torch import Tensor
 
 from singerid import run
 from singerid.checkpoint import save_encoder
-from singerid.config import FeatureSpec
 from singerid.errors import SingeridError
 from singerid.records import atomic_write
+from singerid.sections import FeatureSpec
 from singerid.task import Figures, SingerTask, means
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from singerid import audio
-from singerid.config import ManifestSettings
 from singerid.errors import ManifestError, SingeridError, one_line
 from singerid.records import SPLITS, Condition, Recording
+from singerid.sections import ManifestSettings
 
 
 @dataclass(frozen=True)

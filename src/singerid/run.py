@@ -16,10 +16,11 @@ import torch
 
 from singerid import plots
 from singerid.batches import FairMaker
-from singerid.config import Config, FeatureSpec, fingerprint, to_yaml
+from singerid.config import Config, to_yaml
 from singerid.errors import CheckpointError, SingeridError
 from singerid.features import input_streams
 from singerid.records import atomic_write
+from singerid.sections import FeatureSpec, fingerprint
 from singerid.store import Store
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")

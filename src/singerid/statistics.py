@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from singerid.config import fingerprint
 from singerid.records import atomic_write
+from singerid.sections import fingerprint
 from singerid.store import Store
 
 FloatArray = npt.NDArray[np.float64]

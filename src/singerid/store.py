@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from singerid.config import FeatureSpec
 from singerid.errors import StoreError
 from singerid.records import Recording, read_recordings
+from singerid.sections import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 

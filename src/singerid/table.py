@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from singerid.config import TableSettings
 from singerid.embeddings import (
     EmbeddingSet,
     check_same_encoder,
@@ -20,6 +19,7 @@ from singerid.embeddings import (
     write_parquet,
 )
 from singerid.errors import SingeridError
+from singerid.sections import TableSettings
 
 FloatArray = npt.NDArray[np.float32]
 _COLUMNS = ("singer", "n_recordings", "seconds", "spread", "embedding")

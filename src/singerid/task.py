@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from singerid import metrics
-from singerid.config import Config, FeatureSpec
+from singerid.config import Config
 from singerid.encoders import build_encoder
 from singerid.errors import SingeridError
 from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
 from singerid.precision import autocast
+from singerid.sections import FeatureSpec
 
 Figures = dict[str, float]
 MONITORED = "valid/ge2e_loss"

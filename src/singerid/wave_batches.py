@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from singerid.augment import augment
 from singerid.batches import FairMaker
-from singerid.config import AugmentSettings, BatchSettings, FeatureSpec
 from singerid.crops import CropReader, Sound, check_spec, crop_features
 from singerid.errors import AudioError
 from singerid.records import Recording
+from singerid.sections import AugmentSettings, BatchSettings, FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 _ROUNDING_SECONDS = 0.001

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from singerid.config import EncoderSettings
 from singerid.encoders.lstm import LSTMEncoder
+from singerid.sections import EncoderSettings
 
 
 def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) -> LSTMEncoder:

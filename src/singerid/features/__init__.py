@@ -7,19 +7,18 @@ WORLD (`world`, `worldcoding`, `melcepstrum`), and pitch (`pitch`, `neural`).
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from singerid import audio
-from singerid.config import FeatureSpec, WorldSettings
 from singerid.errors import AudioError
 from singerid.features import world
 from singerid.features.mel import log_mel
 from singerid.features.neural import neural_f0
 from singerid.features.pitch import midi_pitch, one_hot_pitch, resample_track
 from singerid.features.worldcoding import Coding, encode
+from singerid.sections import FeatureSpec, WorldSettings
 from singerid.silence import remove_silence
 
 FloatArray = npt.NDArray[np.float32]
@@ -149,16 +148,6 @@ def extract_file(
     """
     samples, warnings = audio.load(path, spec.audio.sample_rate, channel)
     return extract(samples, spec, path), warnings
-
-
-def executor_for(spec: FeatureSpec) -> Literal["threads", "processes"]:
-    """What runs several extractions at once best.
-
-    Decoding, resampling, FFTs and the neural tracker release the interpreter's lock, so threads
-    use all cores, without start-up and copying. pyworld holds it.
-    """
-    tracks = spec.pitch.condition and spec.pitch.tracker != "swift-f0"
-    return "processes" if tracks or spec.features.stream == "world" else "threads"
 
 
 def check_duration(n_samples: int, spec: FeatureSpec, where: object) -> None:
