@@ -125,7 +125,7 @@ def test_each_problem_has_its_line_and_names_the_file():
          "settings: train.precision is not valid; found '16'; expected 'auto', '32' or 'bf16'"),
         ({"plot": {"color": "a\nb" * 99, "method": "pac"}},
          "settings: plot.method is not valid; found 'pac'; expected 'tsne' or 'pca'"),
-        ({1: 2}, "settings: 1 is not a setting; known here: audio, mel"),
+        ({1: 2}, "settings: 1 is not a setting; known here: audio, features, mel"),
         ({"audio": {1: 2}}, "settings: audio.1 is not a setting; known here: sample_rate"),
         ({"audio": {"a\nb": 2}}, r"settings: audio.a\nb is not a setting; known here"),
     ],
@@ -242,6 +242,14 @@ def repair(values):
     values["manifest"]["test_share"] *= 0.99 * (1 - values["manifest"]["valid_share"])
     augment = values["augment"]
     augment["snr_min_db"] = min(augment["snr_min_db"], augment["snr_max_db"])
+    pitch, world = values["pitch"], values["world"]
+    pitch["low"], pitch["high"] = min(pitch["low"], 126), max(pitch["high"], 1)
+    pitch["low"] = min(pitch["low"], pitch["high"] - 1)
+    world["fmax"] = max(world["fmax"], world["fmin"] + 1)
+    if rate < 12000 or world["reduction"] == "world":
+        values["features"]["stream"], pitch["condition"] = "mel", False
+    if values["features"]["stream"] == "world":
+        pitch["tracker"] = "world"
     return values
 
 

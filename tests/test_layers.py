@@ -102,7 +102,7 @@ def test_every_module_has_exactly_one_layer():
 
 
 def test_the_reader_of_imports_sees_them():
-    assert {"config", "errors", "records"} <= own_imports("store")
+    assert {"sections", "errors", "records"} <= own_imports("store")
     assert "plots" in own_imports("cli")  # within a function
     assert "corpora.folder" in own_imports("corpora.damp")
     assert "errors" not in own_imports("frames")

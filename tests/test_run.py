@@ -120,9 +120,7 @@ def test_log_drops_the_lost_steps_of_a_killed_run(tmp_path):
 
 def test_input_pictures(tmp_path, store):
     settings = BatchSettings(n_singers=2, n_partials=2, partial_frames=32)
-    run.save_input_pictures(
-        tmp_path, BatchMaker(store, "train", settings, 0), "train", store.spec.hop_seconds
-    )
+    run.save_input_pictures(tmp_path, BatchMaker(store, "train", settings, 0), "train", store.spec)
     names = sorted(os.listdir(tmp_path / "inputs"))
     assert names == ["train_0.png", "train_1.png"]
     pictures = [imread(tmp_path / "inputs" / name) for name in names]

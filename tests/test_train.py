@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from singerid import run, train
+from singerid import run, task, train
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.config import merge, resolve
 from singerid.errors import CheckpointError, SingeridError, StoreError
@@ -454,14 +454,14 @@ def test_resolve_precision(monkeypatch):
 @pytest.mark.parametrize(("call", "step", "kept"), [(8, 6, ["ckpt_4.ckpt"]), (5, 4, [])])
 def test_loss_that_is_not_finite_ends_the_run(runner, whole, call, step, kept, monkeypatch):
     """In training (8: four steps, two validation steps, two steps) and in validation (5)."""
-    true, calls = train.GE2ELoss.from_similarities, []
+    true, calls = task.GE2ELoss.from_similarities, []
 
     def broken(self, cosines, own):
         calls.append(1)
         loss = true(self, cosines, own)
         return loss * float("nan") if len(calls) == call else loss
 
-    monkeypatch.setattr(train.GE2ELoss, "from_similarities", broken)
+    monkeypatch.setattr(task.GE2ELoss, "from_similarities", broken)
     message = f"^step {step}: the loss is not finite; found nan; lower --train.learning_rate; the "
     with pytest.raises(SingeridError, match=message):
         runner()
