@@ -85,7 +85,7 @@ def job(corpus_csv, quick, tmp_path_factory):
     at = tmp_path_factory.mktemp("job")
     said = {
         "manifest": done("manifest", corpus_csv, "--corpus", "csv", "-o", at / "manifest.jsonl"),
-        "features": done("features", at / "manifest.jsonl", "-o", at / "store", "--processes", 1),
+        "features": done("features", at / "manifest.jsonl", "-o", at / "store", "--workers", 1),
         "train": done(
             "train", at / "store", "-o", at / "run", "--notes", "a\nnote", "--train.steps", 4,
             *SMALL,
@@ -169,7 +169,7 @@ def test_report_and_map(job):
 def test_selected(job, tmp_path):
     at, _ = job
     done("embed", at / "manifest.jsonl", "--encoder", at / "run", "-o", tmp_path / "e.parquet",
-         "--select", "split=test", "--select", "gender=F", "--processes", 1)  # fmt: skip
+         "--select", "split=test", "--select", "gender=F", "--workers", 1)  # fmt: skip
     found, whole = read_embeddings(tmp_path / "e.parquet"), read_embeddings(at / "e.parquet")
     rows = whole.where(["split=test", "gender=F"])
     assert list(found.ids) == list(rows.ids)
@@ -280,7 +280,7 @@ def test_overwrite(job, tmp_path):
     done("manifest", Path(read_recordings(at / "manifest.jsonl")[0].path).parents[2] /
          "recordings.csv", "--corpus", "csv", "-o", tmp_path / "m.jsonl",
          "--select", "split=test")  # fmt: skip
-    done("features", tmp_path / "m.jsonl", "-o", test_only, "--processes", 1)
+    done("features", tmp_path / "m.jsonl", "-o", test_only, "--workers", 1)
     refused("split 'train' has too few singers; found 0", "train", test_only, "-o",
             tmp_path / "r", "--overwrite", *SMALL)  # fmt: skip
     assert (tmp_path / "r" / "ckpt_1.ckpt").exists()
@@ -365,7 +365,7 @@ def test_seed_that_no_generator_takes(name):
         [], ["sing"], ["manifest"], ["embed", "x", "-o", "y"], ["train", "x", "--no.such", "1"],
         ["train", "x", "--step", "3"], ["manifest", "x", "-o", "y", "--corpus", "none"],
         ["table", "x", "-o", "y", "--preset", "huge"],
-        ["features", "x", "-o", "y", "--processes", "a"],
+        ["features", "x", "-o", "y", "--workers", "a"],
     ],
 )  # fmt: skip
 def test_wrong_usage(arguments):
@@ -490,7 +490,7 @@ def test_bad_audio_is_named_and_the_rest_goes_on(bad_corpus, tmp_path):
     recordings = read_recordings(tmp_path / "m.jsonl")
     assert len(recordings) == 11
 
-    result = call("features", tmp_path / "m.jsonl", "-o", tmp_path / "store", "--processes", 2)
+    result = call("features", tmp_path / "m.jsonl", "-o", tmp_path / "store", "--workers", 2)
     assert result.status == 1
     for name, message in {
         "silent.wav": "is silent", "nan.wav": "holds samples that are not numbers",

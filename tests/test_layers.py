@@ -21,22 +21,26 @@ audio augment flags losses singing trials
 manifest features encoders scoring virtual
 corpora store crops checkpoint embeddings
 extraction batches cycles statistics plots table
-embed run evaluate wave_batches foreign task
+embed evaluate wave_batches foreign task
+data
+run
 keeper
 train demo
+commands
 cli
 """
 
 # Within a sub-package; "*" is every other module in it, "__init__" the package itself.
 WITHIN = {
     "corpora": ["folder", "adapter", "*", "__init__"],
+    "commands": ["*", "__init__"],
     "encoders": ["normalization", "*", "__init__"],
     "features": ["highpass melcepstrum pitch world", "*", "__init__"],
 }
 
 TRAINING = {
     "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
-    "train",
+    "train", "commands",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 

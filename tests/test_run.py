@@ -11,13 +11,16 @@ from matplotlib.image import imread
 from singerid import run
 from singerid.batches import BatchMaker
 from singerid.config import read_config_file, resolve
+from singerid.data import TrainingData, data_fingerprint
 from singerid.errors import CheckpointError, SingeridError
 from singerid.sections import BatchSettings
 
 
 def make(path, store, notes="", config=None):
     run.make_run_folder(path, False)
-    run.describe_run(path, config or resolve({}), store, notes, "singerid train x")
+    config = config or resolve({})
+    data = TrainingData.from_store(config, store)
+    run.describe_run(path, config, data, notes, "singerid train x")
     return path
 
 
@@ -28,9 +31,9 @@ def test_description_can_be_read_back(tmp_path, store):
     assert (path / "notes.txt").read_text("utf-8") == "first\ntry ü\n"
     provenance = json.loads((path / "provenance.json").read_text("utf-8"))
     assert provenance["command"] == "singerid train x"
-    assert provenance["store"] == str(store.path.resolve())
+    assert provenance["data"] == str(store.path.resolve())
     assert provenance["feature_fingerprint"] == store.spec.fingerprint()
-    assert provenance["data_fingerprint"] == run.data_fingerprint(store)
+    assert provenance["data_fingerprint"] == data_fingerprint(store.recordings)
     assert provenance["versions"]["torch"] == torch.__version__
     make(tmp_path / "b", store)
     assert (tmp_path / "b" / "notes.txt").read_text() == ""
@@ -83,9 +86,9 @@ def test_checkpoints_in_order_of_steps(tmp_path, store):
 
 
 def test_data_fingerprint_is_that_of_the_training_data(store, monkeypatch):
-    before = run.data_fingerprint(store)
+    before = data_fingerprint(store.recordings)
     monkeypatch.setattr(store, "recordings", store.recordings[::-1])
-    assert run.data_fingerprint(store) == before
+    assert data_fingerprint(store.recordings) == before
     found = {before}
     first, *rest = store.recordings
     for change in (
@@ -93,13 +96,13 @@ def test_data_fingerprint_is_that_of_the_training_data(store, monkeypatch):
         {"sha256": "0"}, {"id": "other"}, {"channel": "left"},
     ):  # fmt: skip
         monkeypatch.setattr(store, "recordings", [dataclasses.replace(first, **change), *rest])
-        found.add(run.data_fingerprint(store))
+        found.add(data_fingerprint(store.recordings))
     monkeypatch.setattr(store, "recordings", rest)
-    found.add(run.data_fingerprint(store))
+    found.add(data_fingerprint(store.recordings))
     assert len(found) == 7
     # Labels and the place of a file change nothing that is learned.
     monkeypatch.setattr(store, "recordings", [dataclasses.replace(first, path="/x"), *rest])
-    assert run.data_fingerprint(store) == before
+    assert data_fingerprint(store.recordings) == before
 
 
 def test_log_drops_the_lost_steps_of_a_killed_run(tmp_path):

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from singerid import run, task, train
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.config import merge, resolve
+from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError, StoreError
 from singerid.keeper import Interrupted
 from singerid.task import SingerTask
@@ -57,9 +58,10 @@ class Runner:
         config = config or tiny()
         if not resume:
             run.make_run_folder(self.path, False)
-            run.describe_run(self.path, config, self.store, "", "")
+            run.describe_run(self.path, config, TrainingData.from_store(config, self.store), "", "")
         more = {"say": self.said.append, "on_cycle": lambda *a: self.cycles.append(a)} | more
-        return fit(config, self.store, self.path, resume=resume, **more)
+        data = TrainingData.from_store(config, self.store)
+        return fit(config, data, self.path, resume=resume, **more)
 
     def state(self):
         return load_weights_only(run.latest_checkpoint(self.path))

@@ -88,6 +88,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "patience": 10, "log_every": 50,
         },
     },
+    "tiny": {
+        "batch": {"n_singers": 2, "n_partials": 2, "partial_frames": 64},
+        "encoder": {"hidden_size": 32, "n_layers": 1, "dim": 16, "relu": False},
+        "train": {"train_iters": 5, "val_iters": 2, "steps": 10, "log_every": 5},
+    },
     "demo": {
         "batch": {"n_partials": 8, "partial_frames": 64},
         "encoder": {"hidden_size": 128, "n_layers": 1, "dim": 64, "relu": False},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -196,7 +197,11 @@ class SingerEncoder:
             yield key, vectors[end - len(starts) : end]
 
     def _starts(self, features: FloatArray) -> npt.NDArray[np.int64]:
-        length = self.file.partial_frames
+        length, last = self.file.partial_frames, len(features) - self.file.partial_frames
+        if self.settings.crops and last > 0:  # places depend on seed and recording alone
+            mark = zlib.crc32(np.ascontiguousarray(features[:length]).data)
+            rng = np.random.default_rng([self.settings.seed, mark, len(features)])
+            return rng.integers(0, last + 1, self.settings.crops)
         hop = max(1, round(length * (1 - self.settings.overlap)))
         return tile_starts(len(features), length, hop)
 

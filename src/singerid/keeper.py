@@ -16,7 +16,7 @@ from singerid import run
 from singerid.checkpoint import save_encoder
 from singerid.errors import SingeridError
 from singerid.records import atomic_write
-from singerid.sections import FeatureSpec
+from singerid.sections import FeatureSpec, TrainSettings
 from singerid.task import Figures, SingerTask, means
 
 
@@ -40,17 +40,26 @@ class Keeper(Callback):  # type: ignore[misc]
         self.on_step, self.on_cycle = on_step, on_cycle
         self.best_loss = math.inf
         self.interrupted = False
+        self.steps_before = 0
         self.listen: Callable[[], object] = lambda: None
         self._cycle: list[Tensor] = []
         self._window: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Figures that are not logged yet belong to it: a resumed run logs the same lines."""
-        return {"best_loss": self.best_loss, "cycle": self._cycle, "window": self._window}
+        return {
+            "best_loss": self.best_loss, "cycle": self._cycle, "window": self._window,
+            "steps_before": self.steps_before,
+        }  # fmt: skip
+
+    def step(self, trainer: Any) -> int:
+        """Number of the last step, those of a run whose weights were taken over counted in."""
+        return int(trainer.global_step) + self.steps_before
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where a checkpoint left off."""
         self.best_loss = float(state_dict["best_loss"])
+        self.steps_before = int(state_dict["steps_before"])
         self._cycle, self._window = list(state_dict["cycle"]), list(state_dict["window"])
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -61,11 +70,11 @@ class Keeper(Callback):  # type: ignore[misc]
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, and end or leave where it is time."""
-        settings, step = pl_module.config.train, trainer.global_step
+        settings, step = pl_module.config.train, self.step(trainer)
         new = pl_module.take_train_figures()
         self._cycle += new
         self._window += new
-        last, cycle_ends = step >= settings.steps, step % settings.train_iters == 0
+        last, cycle_ends = step >= settings.steps, self._cycle_ends(trainer, settings)
         due = step % settings.log_every == 0 or cycle_ends
         figures = means(self._window) if due or last else {}
         if due:  # else a run that goes on from the last step shall log what it would have
@@ -85,22 +94,28 @@ class Keeper(Callback):  # type: ignore[misc]
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Log and end the cycle."""
         valid = pl_module.take_valid_figures()
-        self._log(trainer, "valid", trainer.global_step, valid)
+        if trainer.state.fn == "validate":  # nothing is trained
+            self.on_cycle(self.step(trainer), {}, valid, False)
+            return
+        self._log(trainer, "valid", self.step(trainer), valid)
         self._end_cycle(trainer, pl_module, valid)
 
     def _end_cycle(self, trainer: Any, task: SingerTask, valid: Figures) -> None:
         """Keep the encoder if it is the best; without validation, the last."""
-        step, settings = trainer.global_step, task.config.train
+        step, settings = self.step(trainer), task.config.train
         train, self._cycle = means(self._cycle), []
         best = not valid or valid["ge2e_loss"] < self.best_loss
         if best:
             self.best_loss = valid.get("ge2e_loss", math.inf)
             self._save_encoder(task, step, valid)
         self.on_cycle(step, train, valid, best)
-        if step % settings.train_iters == 0:
+        if self._cycle_ends(trainer, settings):
             self._save_state(trainer)
         if self.interrupted and step < settings.steps:
             self._leave(step)
+
+    def _cycle_ends(self, trainer: Any, settings: TrainSettings) -> bool:
+        return bool(trainer.global_step % settings.train_iters == 0)
 
     def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
         trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
@@ -108,7 +123,7 @@ class Keeper(Callback):  # type: ignore[misc]
 
     def _save_state(self, trainer: Any) -> None:
         """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""
-        target = self.path / f"ckpt_{trainer.global_step}.ckpt"
+        target = self.path / f"ckpt_{self.step(trainer)}.ckpt"
         partial = target.with_suffix(".part")
         trainer.save_checkpoint(partial)
         with partial.open("rb") as file:

@@ -245,6 +245,21 @@ def select(recordings: Iterable[Recording], conditions: Sequence[str]) -> list[R
     return chosen
 
 
+def a_few(recordings: Iterable[Recording], n: int = 3) -> list[Recording]:
+    """The first `n` recordings of the first `n` singers of each split."""
+    kept: dict[tuple[str, str], int] = {}
+    singers: dict[str, set[str]] = defaultdict(set)
+    chosen = []
+    for recording in recordings:
+        own, key = singers[recording.split], (recording.split, recording.singer)
+        if recording.singer in own or len(own) < n:
+            own.add(recording.singer)
+            kept[key] = kept.get(key, 0) + 1
+            if kept[key] <= n:
+                chosen.append(recording)
+    return chosen
+
+
 def _value(recording: Recording, name: str) -> str:
     if name in ("singer", "split", "id"):
         return str(getattr(recording, name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from singerid.embeddings import EmbeddingSet
-from singerid.errors import SingeridError
+from singerid.errors import MissingExtraError, SingeridError
 from singerid.lettering import add_legend, place_names, shown, write_title
 from singerid.metrics import det_points, eer
 from singerid.records import atomic_write
@@ -46,7 +47,7 @@ def fitting_perplexity(n: int, wanted: float) -> float:
 
 def project(
     vectors: npt.NDArray[np.floating],
-    method: Literal["tsne", "pca"] = "tsne",
+    method: Literal["tsne", "pca", "umap"] = "tsne",
     seed: int = 0,
     perplexity: float = 40.0,
 ) -> FloatArray:
@@ -54,8 +55,8 @@ def project(
 
     Args:
         vectors: `(n, dim)`, unit length.
-        method: "tsne" (cosine distance, started from the PCA) or "pca". Fewer than 6 vectors,
-            or vectors that are all equal, get the PCA in any case.
+        method: "tsne" (cosine distance, started from the PCA), "umap" (McInnes et al. 2018)
+            or "pca". Fewer than 6 vectors, or vectors that are all equal, get the PCA in any case.
         seed: of the t-SNE.
         perplexity: effective number of neighbors, shrunk by `fitting_perplexity`.
 
@@ -64,13 +65,16 @@ def project(
 
     Raises:
         SingeridError: no such method.
+        MissingExtraError: umap-learn is not installed.
     """
-    if method not in ("tsne", "pca"):
-        raise SingeridError("unknown projection", found=method, expected="tsne or pca")
+    if method not in ("tsne", "pca", "umap"):
+        raise SingeridError("unknown projection", found=method, expected="tsne, pca or umap")
     plane = _pca(np.asarray(vectors, np.float64))
     spread = plane[:, 0].std() if len(plane) else 0.0
     if method == "pca" or len(vectors) < MIN_TSNE or spread < 1e-6:
         return plane
+    if method == "umap":
+        return _pca(_umap(np.asarray(vectors, np.float32), seed))
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -85,6 +89,18 @@ def project(
     with threadpool_limits(1):
         points = np.asarray(tsne.fit_transform(np.asarray(vectors, np.float32)), np.float64)
     return _pca(points)  # its orientation means nothing: lay the longest axis flat
+
+
+def _umap(vectors: npt.NDArray[np.float32], seed: int) -> FloatArray:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise MissingExtraError("umap-learn", "umap") from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a seed needs one thread
+        n_neighbors = min(15, len(vectors) - 1)
+        reducer = UMAP(n_neighbors=n_neighbors, metric="cosine", random_state=seed)
+        return np.asarray(reducer.fit_transform(vectors), np.float64)
 
 
 def _pca(vectors: FloatArray) -> FloatArray:

@@ -17,11 +17,11 @@ import torch
 from singerid import plots
 from singerid.batches import FairMaker
 from singerid.config import Config, to_yaml
+from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError
 from singerid.features import input_streams
 from singerid.records import atomic_write
-from singerid.sections import FeatureSpec, fingerprint
-from singerid.store import Store
+from singerid.sections import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
 _CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")
@@ -57,13 +57,13 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     return path
 
 
-def describe_run(path: Path, config: Config, store: Store, notes: str, command: str) -> None:
+def describe_run(path: Path, config: Config, data: TrainingData, notes: str, command: str) -> None:
     """Write configuration, notes and provenance."""
     write_config(path, config)
     with atomic_write(path / "notes.txt") as file:
         file.write(notes + "\n" if notes else "")
     with atomic_write(path / "provenance.json") as file:
-        json.dump(provenance(store, command), file, indent=2)
+        json.dump(provenance(data, command), file, indent=2)
         file.write("\n")
 
 
@@ -73,7 +73,7 @@ def write_config(path: Path, config: Config) -> None:
         file.write(to_yaml(config))
 
 
-def provenance(store: Store, command: str) -> dict[str, Any]:
+def provenance(data: TrainingData, command: str) -> dict[str, Any]:
     """What a run was made with and from."""
     versions = {}
     for name in _PACKAGES:
@@ -86,16 +86,10 @@ def provenance(store: Store, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,
-        "store": str(store.path.resolve()),
-        "data_fingerprint": data_fingerprint(store),
-        "feature_fingerprint": store.spec.fingerprint(),
+        "data": str(data.origin.resolve()),
+        "data_fingerprint": data.fingerprint,
+        "feature_fingerprint": data.spec.fingerprint(),
     }
-
-
-def data_fingerprint(store: Store) -> str:
-    """Hash of which audio, singers and splits a store holds."""
-    rows = [[r.id, r.singer, r.split, r.sha256, r.channel] for r in store.recordings]
-    return fingerprint(sorted(rows))
 
 
 def save_input_pictures(path: Path, maker: FairMaker, split: str, spec: FeatureSpec) -> None:

@@ -345,6 +345,10 @@ class EmbedSettings(Section):
     """How a recording becomes one vector."""
 
     overlap: float = setting(0.0, "share of a partial that the next one repeats", ge=0, le=0.95)
+    crops: int = setting(
+        0, "partials at random places instead of tiles (the original's way), 0 for tiles", ge=0
+    )
+    seed: int = setting(0, "seed of the places", ge=0, lt=2**32)
     precision: Literal["auto", "32", "bf16"] = setting(
         "32", "arithmetic of the network; bf16 is faster, and moves a vector by about 0.5 degrees"
     )
@@ -373,7 +377,7 @@ class EvaluateSettings(Section):
 class PlotSettings(Section):
     """The map."""
 
-    method: Literal["tsne", "pca"] = setting("tsne", "projection to two dimensions")
+    method: Literal["tsne", "pca", "umap"] = setting("tsne", "projection to two dimensions")
     perplexity: float = setting(40.0, "t-SNE perplexity, lowered for small sets", gt=1)
     color: str = setting("singer", "label that is shown by color")
     marker: str = setting("gender", "label that is shown by the marker")

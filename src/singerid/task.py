@@ -64,6 +64,12 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
             vectors: Tensor = self.encoder(features.flatten(0, 1))
         return vectors.float()
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Raise the error that a batch could not be made for."""
+        if isinstance(batch, SingeridError):
+            raise batch
+        return batch
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One step; the loss that is returned is the objective."""
         features, singers = batch

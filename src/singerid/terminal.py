@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from singerid.errors import BatchError, SingeridError
+from singerid.errors import BatchError, MissingExtraError, SingeridError
 
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Processors that this process may use."""
 _MOST_WARNINGS = 10
 
 
@@ -40,6 +42,18 @@ def complain(error: Exception) -> None:
             print(f"error: {failure}", file=sys.stderr)
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr, flush=True)
+
+
+def need_torch() -> None:
+    """Refuse in one line where PyTorch is not installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("PyTorch", "train") from None
 
 
 def check_failures(failures: Sequence[SingeridError], n_items: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Training: cycles of training and validation steps over a store, by Lightning's Trainer."""
+"""Training: cycles of training and validation steps, by Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from singerid import run
-from singerid.batches import BatchMaker
-from singerid.checkpoint import load_weights_only
+from singerid.batches import FairMaker
+from singerid.checkpoint import load_strictly, load_weights_only
 from singerid.config import Config
+from singerid.data import TrainingData
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
 from singerid.keeper import Keeper
 from singerid.precision import choose_precision, flushed_denormals
-from singerid.statistics import training_statistics
-from singerid.store import Store
 from singerid.task import MONITORED, Figures, SingerTask
 
 
@@ -48,12 +48,17 @@ def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
         )  # fmt: skip
 
 
-class _BatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, maker: BatchMaker) -> None:
+class _BatchDataset(Dataset[tuple[Tensor, Tensor] | SingeridError]):
+    """Batches; an error is a value, since a worker's exception would lose its one clear line."""
+
+    def __init__(self, maker: FairMaker) -> None:
         self.maker = maker
 
-    def __getitem__(self, t: int) -> tuple[Tensor, Tensor]:
-        batch = self.maker.batch(t)
+    def __getitem__(self, t: int) -> tuple[Tensor, Tensor] | SingeridError:
+        try:
+            batch = self.maker.batch(t)
+        except SingeridError as error:
+            return error
         return torch.from_numpy(batch.features), torch.from_numpy(batch.singers)
 
 
@@ -82,6 +87,25 @@ class _Stopping(EarlyStopping):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
+class Initial:
+    """Weights that a new run starts from.
+
+    Attributes:
+        origin: where they come from.
+        weights: of the encoder, every one.
+        scale: GE2E's scale w.
+        bias: GE2E's bias b.
+        step: number of the step that they were saved at; 0 starts counting anew.
+    """
+
+    origin: str
+    weights: Mapping[str, Tensor]
+    scale: float
+    bias: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a training ended.
 
@@ -99,22 +123,26 @@ class Outcome:
 @flushed_denormals()
 def fit(
     config: Config,
-    store: Store,
+    data: TrainingData,
     path: str | os.PathLike[str],
     *,
     resume: bool = False,
+    validate_only: bool = False,
+    initial: Initial | None = None,
     provenance: Mapping[str, Any] | None = None,
     say: Callable[[str], object] = print,
     on_step: Callable[[int, Figures], object] = lambda step, figures: None,
     on_cycle: Callable[[int, Figures, Figures, bool], object] = lambda *a: None,
 ) -> Outcome:
-    """Train an encoder on the split ``train`` of a store, validating on its split ``valid``.
+    """Train an encoder, validating it on other singers.
 
     Args:
         config: all settings; ``train.precision`` must be resolved (see `resolve_precision`).
-        store: the features.
+        data: batches of both splits.
         path: the run folder, which must exist.
         resume: go on from its latest checkpoint.
+        validate_only: of the latest checkpoint; nothing is trained or saved.
+        initial: weights to start a new run from.
         provenance: goes into the encoder file.
         say: receives lines for the user.
         on_step: called after each step with its number and, on logged steps, its figures.
@@ -128,30 +156,33 @@ def fit(
     path = Path(path)
     checkpoint = run.latest_checkpoint(path) if resume else None
     first_step = int(checkpoint.stem.removeprefix("ckpt_")) if checkpoint else 0
-    if checkpoint and first_step >= config.train.steps:
+    if checkpoint and first_step >= config.train.steps and not validate_only:
         raise SingeridError(
             f"run is already at step {first_step}", where=path,
             do=f"raise the limit: --train.steps {2 * first_step}",
         )  # fmt: skip
     torch.manual_seed(config.train.seed)
-    train, valid = _makers(config, store, say)
-    task = SingerTask(config, store.spec, len(train.singers), run.data_fingerprint(store))
+    for warning in data.warnings:
+        say(f"warning: {warning}")
+    task = SingerTask(config, data.spec, len(data.train.singers), data.fingerprint)
     if checkpoint:
         _check_belongs(checkpoint, task)
-        run.write_config(path, config)  # the limit may be another now
+        if not validate_only:
+            run.write_config(path, config)  # the limit may be another now
     else:
-        if task.encoder.normalization.needs_statistics:
-            mean, variance = map(torch.as_tensor, training_statistics(store))
-            task.encoder.normalization.set_statistics(mean.float(), variance.float())
-        for split, maker in {"train": train, "valid": valid}.items():
+        _prepare(task, data, initial)
+        for split, maker in {"train": data.train, "valid": data.valid}.items():
             if maker is not None:
-                run.save_input_pictures(path, maker, split, store.spec)
+                run.save_input_pictures(path, maker, split, data.spec)
+        first_step = initial.step if initial else 0
+    n_singers = len(data.train.singers)
     say(
-        f"encoder {run.n_parameters(task.encoder):,} parameters, {len(train.singers)} training "
+        f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
     log = run.RunLog(path, first_step)
-    keeper = Keeper(path, log, store.spec, provenance or {}, on_step, on_cycle)
+    keeper = Keeper(path, log, data.spec, provenance or {}, on_step, on_cycle)
+    keeper.steps_before = first_step if not resume else 0
     stopping = _Stopping(
         MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )
@@ -159,23 +190,42 @@ def fit(
         trainer = L.Trainer(
             accelerator="auto", devices=1, max_epochs=-1,
             logger=_tensorboard(path, config, first_step),
-            callbacks=[*([stopping] if valid else []), keeper],
+            callbacks=[*([stopping] if data.valid else []), keeper],
             gradient_clip_val=config.train.gradient_clip,
-            limit_val_batches=None if valid else 0, num_sanity_val_steps=0,
+            limit_val_batches=None if data.valid else 0, num_sanity_val_steps=0,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, log_every_n_steps=1,
         )  # fmt: skip
         loader = _loader(
-            train, config, _CycleSampler(lambda: trainer.global_step, config.train.train_iters)
+            data.train, config, _CycleSampler(lambda: trainer.global_step, config.train.train_iters)
         )
-        valid_loader = _loader(valid, config, range(config.train.val_iters)) if valid else None
+        numbers = range(config.train.val_iters)
+        valid_loader = _loader(data.valid, config, numbers) if data.valid else None
         with _ctrl_c(keeper, say):
+            if validate_only:
+                trainer.validate(
+                    task, valid_loader, ckpt_path=checkpoint, verbose=False, weights_only=True
+                )
+                return Outcome(first_step, "was validated", keeper.best_loss)
             trainer.fit(task, loader, valid_loader, ckpt_path=checkpoint, weights_only=True)
-    if trainer.global_step >= config.train.steps:
-        reason = "reached the step limit"
-    else:
+    step = keeper.step(trainer)
+    reached = step >= config.train.steps
+    reason = "reached the step limit"
+    if not reached:
         reason = f"no improvement in {config.train.patience} cycles"
-    return Outcome(trainer.global_step, reason, keeper.best_loss)
+    return Outcome(step, reason, keeper.best_loss)
+
+
+def _prepare(task: SingerTask, data: TrainingData, initial: Initial | None) -> None:
+    """Give a new run's network its normalization and, if asked, its first weights."""
+    if initial:
+        load_strictly(task.encoder, initial.weights, initial.origin)
+        with torch.no_grad():
+            task.ge2e.scale.fill_(initial.scale)
+            task.ge2e.bias.fill_(initial.bias)
+    elif task.encoder.normalization.needs_statistics:
+        mean, variance = map(torch.as_tensor, data.statistics())
+        task.encoder.normalization.set_statistics(mean.float(), variance.float())
 
 
 @flushed_denormals()
@@ -190,33 +240,9 @@ def resolve_precision(config: Config) -> Config:
     )
 
 
-def check_singers(config: Config, store: Store) -> None:
-    """Refuse a store that `fit` would refuse, before a run folder is made or replaced.
-
-    Raises:
-        StoreError: too few singers.
-    """
-    _makers(config, store, lambda line: None)
-
-
-def _makers(
-    config: Config, store: Store, say: Callable[[str], object]
-) -> tuple[BatchMaker, BatchMaker | None]:
-    train = BatchMaker(store, "train", config.batch, config.train.seed)
-    valid = None
-    if any(r.split == "valid" for r in store.recordings):
-        valid = BatchMaker(store, "valid", config.batch, config.train.seed)
-    else:
-        say("warning: no validation singers: no early stopping, the last weights are kept")
-    for maker in (train, valid):
-        for warning in maker.warnings if maker else []:
-            say(f"warning: {warning}")
-    return train, valid
-
-
 def _loader(
-    maker: BatchMaker, config: Config, numbers: Sampler[int] | range
-) -> DataLoader[tuple[Tensor, Tensor]]:
+    maker: FairMaker, config: Config, numbers: Sampler[int] | range
+) -> DataLoader[tuple[Tensor, Tensor] | SingeridError]:
     workers = config.train.workers
     return DataLoader(
         _BatchDataset(maker), batch_size=None, sampler=numbers, num_workers=workers,
@@ -228,6 +254,7 @@ def _loader(
 def _ignore_ctrl_c(worker: int) -> None:
     """A terminal sends Ctrl-C to all processes; the training still needs its batches."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1, "blas")  # the training itself has the cores
 
 
 def _tensorboard(path: Path, config: Config, first_step: int) -> TensorBoardLogger:

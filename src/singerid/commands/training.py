@@ -1,0 +1,147 @@
+"""Commands that make encoders: train, and import of other programs' weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from singerid.config import Config, merge, read_config_file
+from singerid.errors import MismatchError, SingeridError
+from singerid.flags import given_settings, read_settings
+from singerid.terminal import need_torch, progress, say
+
+if TYPE_CHECKING:
+    from singerid.data import TrainingData
+    from singerid.foreign import ForeignWeights
+    from singerid.task import Figures
+    from singerid.train import Initial
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train an encoder, in cycles of training and validation."""
+    need_torch()
+    from singerid import run
+    from singerid.train import fit
+
+    resume = arguments.resume is not None
+    if resume == (arguments.output is not None):
+        raise SingeridError("give either -o RUN for a new run or --resume RUN to go on with one")
+    if resume and arguments.init:
+        raise SingeridError("--init starts a new run", do="give -o RUN instead of --resume")
+    path = Path(arguments.resume or arguments.output)
+    base: dict[str, Any] = {}
+    if resume:
+        run.latest_checkpoint(path)
+        base = read_config_file(path / "config.yaml")
+    config, data, initial = _inputs(arguments, base, arguments.source or _data_of(path))
+    command = arguments.command_line
+    if not resume:
+        run.make_run_folder(path, arguments.overwrite)
+        run.describe_run(path, config, data, arguments.notes, command)
+    with progress("training", config.train.steps) as advance:
+        reporter = _Reporter(advance)
+        outcome = fit(
+            config, data, path, resume=resume, validate_only=arguments.validate, initial=initial,
+            provenance=run.provenance(data, command), say=say,
+            on_step=reporter.step, on_cycle=reporter.cycle,
+        )  # fmt: skip
+    say(f"{path}: ended at step {outcome.step}, {outcome.reason}; encoder.safetensors is the best")
+
+
+def _inputs(
+    arguments: argparse.Namespace, base: dict[str, Any], source: str
+) -> tuple[Config, TrainingData, Initial | None]:
+    """The resolved configuration, the data of a store or manifest, and weights to start from."""
+    from singerid.cycles import resolve_cycles
+    from singerid.data import TrainingData
+    from singerid.foreign import read_foreign
+    from singerid.records import read_recordings
+    from singerid.store import Store
+    from singerid.train import resolve_precision
+
+    found = read_foreign(arguments.init) if arguments.init else None
+    if found:
+        base = merge(base, {"encoder": found.settings.model_dump()})
+        base = merge(base, {"batch": {"partial_frames": found.partial_frames}})
+    if str(source).endswith(".jsonl"):
+        base = merge(base, found.spec.model_dump() if found else {})
+        config = resolve_precision(read_settings(arguments, base))
+        if config.train.iters == "auto":
+            raise SingeridError("--train.iters auto needs a store", do="make one, or give sizes")
+        data = TrainingData.from_recordings(config, read_recordings(source), source)
+    else:
+        store = Store(source)
+        config = read_settings(arguments, merge(base, store.spec.model_dump()))
+        if config.feature_spec != store.spec:
+            raise MismatchError(
+                "settings and store have different feature specs", where=store.path,
+                found=f"settings {config.feature_spec.fingerprint()}, "
+                f"store {store.spec.fingerprint()}",
+                do="leave out what concerns features: the store decides",
+            )  # fmt: skip
+        config = resolve_cycles(resolve_precision(config), store, say)
+        data = TrainingData.from_store(config, store)
+    return config, data, _initial(found, arguments, config) if found else None
+
+
+def _initial(found: ForeignWeights, arguments: argparse.Namespace, config: Config) -> Initial:
+    from singerid.train import Initial
+
+    if found.spec != config.feature_spec:
+        raise MismatchError(
+            "weights and data have different feature specs", where=arguments.init,
+            found=f"weights {found.spec.fingerprint()}, data {config.feature_spec.fingerprint()}",
+            do=f"extract the features again: singerid features --encoder {arguments.init}",
+        )  # fmt: skip
+    scale = float(found.leftovers.get("similarity_weight", config.loss.init_scale))
+    bias = float(found.leftovers.get("similarity_bias", config.loss.init_bias))
+    step = (found.step or 0) if arguments.keep_step else 0
+    return Initial(arguments.init, found.weights, scale, bias, step)
+
+
+def _data_of(path: Path) -> str:
+    file = path / "provenance.json"
+    if not file.exists():
+        raise SingeridError("give a store or manifest", expected="singerid train STORE -o RUN")
+    return str(json.loads(file.read_text("utf-8"))["data"])
+
+
+class _Reporter:
+    """Prints the figures of steps and cycles."""
+
+    def __init__(self, advance: Callable[[float], None]) -> None:
+        self._advance = advance
+        self._last = 0
+
+    def step(self, step: int, figures: Figures) -> None:
+        self._advance(step - self._last)
+        self._last = step
+        if figures:
+            say(f"step {step:>6}  train  {_figures(figures)}")
+
+    def cycle(self, step: int, train: Figures, valid: Figures, best: bool) -> None:
+        say(f"step {step:>6}  cycle  {_figures(train)}")
+        if valid:
+            say(f"step {step:>6}  valid  {_figures(valid)}{'  best' if best else ''}")
+
+
+def _figures(figures: Figures) -> str:
+    text = (
+        f"total {figures['total_loss']:.4f}  ge2e {figures['ge2e_loss']:.4f}  "
+        f"prediction {figures['prediction_loss']:.4f}  accuracy {figures['accuracy']:.1%}  "
+        f"prediction accuracy {figures['prediction_accuracy']:.1%}"
+    )
+    return text + (f"  EER {figures['eer']:.1%}" if "eer" in figures else "")
+
+
+def import_weights(arguments: argparse.Namespace) -> None:
+    """Import an encoder of AutoVC, CorentinJ, Resemblyzer or the original implementation."""
+    need_torch()
+    from singerid.foreign import import_encoder
+
+    spec = read_settings(arguments).feature_spec if given_settings(arguments) else None
+    fingerprint = import_encoder(arguments.file, arguments.output, spec)
+    say(f"{arguments.output}: encoder {fingerprint}")

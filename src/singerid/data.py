@@ -1,0 +1,110 @@
+"""What a training is fed with: a store's features, or features made on the fly from a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from singerid.batches import BatchMaker, FairMaker
+from singerid.config import Config
+from singerid.records import Recording
+from singerid.sections import FeatureSpec, fingerprint
+from singerid.statistics import frame_statistics, training_statistics
+from singerid.store import Store
+from singerid.wave_batches import WaveBatchMaker
+
+FloatArray = npt.NDArray[np.float64]
+_STATISTICS_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Batches of both splits, and what they come from.
+
+    Attributes:
+        origin: the store or manifest.
+        spec: the front end.
+        fingerprint: of which audio, singers and splits there are.
+        train: makes the training batches.
+        valid: makes the validation batches; None without validation singers.
+        statistics: gives mean and variance of the training frames (see `Normalization`).
+        warnings: what was left out or made smaller, one line each.
+    """
+
+    origin: Path
+    spec: FeatureSpec
+    fingerprint: str
+    train: FairMaker
+    valid: FairMaker | None
+    statistics: Callable[[], tuple[FloatArray, FloatArray]]
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_store(cls, config: Config, store: Store) -> TrainingData:
+        """Stored features.
+
+        Raises:
+            StoreError: too few singers.
+        """
+
+        def make(split: str) -> FairMaker:
+            return BatchMaker(store, split, config.batch, config.train.seed)
+
+        recordings = store.recordings
+        return _data(store.path, store.spec, recordings, make, lambda: training_statistics(store))
+
+    @classmethod
+    def from_recordings(
+        cls, config: Config, recordings: Sequence[Recording], manifest: str | os.PathLike[str]
+    ) -> TrainingData:
+        """Features of waveform crops, made (and training crops augmented) as they are needed.
+
+        The statistics for a normalization are those of the first batches without augmentation.
+
+        Raises:
+            StoreError: too few singers.
+            ConfigError: the front end needs whole recordings.
+        """
+        spec = config.feature_spec
+
+        def make(split: str, augmented: bool = True) -> WaveBatchMaker:
+            return WaveBatchMaker(
+                recordings, split, spec, config.batch, config.train.seed,
+                config.augment if augmented else None, manifest,
+            )  # fmt: skip
+
+        def statistics() -> tuple[FloatArray, FloatArray]:
+            maker, n_dims = make("train", augmented=False), spec.n_inputs - spec.n_pitch_classes
+            batches = (maker.batch(t).features for t in range(_STATISTICS_BATCHES))
+            return frame_statistics(b.reshape(-1, b.shape[-1])[:, :n_dims] for b in batches)
+
+        return _data(Path(manifest), spec, recordings, make, statistics)
+
+
+def _data(
+    origin: Path,
+    spec: FeatureSpec,
+    recordings: Sequence[Recording],
+    make: Callable[[str], FairMaker],
+    statistics: Callable[[], tuple[FloatArray, FloatArray]],
+) -> TrainingData:
+    train, valid = make("train"), None
+    warnings = list(train.warnings)
+    if any(r.split == "valid" for r in recordings):
+        valid = make("valid")
+        warnings += valid.warnings
+    else:
+        warnings.append("no validation singers: no early stopping, the last weights are kept")
+    identity = data_fingerprint(recordings)
+    return TrainingData(origin, spec, identity, train, valid, statistics, warnings)
+
+
+def data_fingerprint(recordings: Sequence[Recording]) -> str:
+    """Hash of which audio, singers and splits there are."""
+    rows = [[r.id, r.singer, r.split, r.sha256, r.channel] for r in recordings]
+    return fingerprint(sorted(rows))
