@@ -140,7 +140,7 @@ def test_train(job):
     assert f"ge2e {last['ge2e_loss']:.4f}  " in shown
     assert f"accuracy {100 * last['accuracy']:.1f}%" in shown
     assert f"EER {100 * last['eer']:.1f}%" in shown
-    assert out[-1].startswith(f"{at}/run: ended at step 4, reached the step limit; best encoder.")
+    assert out[-1].startswith(f"{at}/run: ended at step 4, reached the step limit; encoder.saf")
 
 
 def test_embeddings_and_table(job):
@@ -237,16 +237,16 @@ def test_resume(job, tmp_path):
 
 def test_ctrl_c_tells_how_to_go_on(job, tmp_path, monkeypatch):
     at, _ = job
-    from singerid import cli
+    from singerid.commands import training
 
-    true = cli._Reporter.step
+    true = training._Reporter.step
 
     def step(self, number, figures):
         if number == 3:
             os.kill(os.getpid(), signal.SIGINT)
         true(self, number, figures)
 
-    monkeypatch.setattr(cli._Reporter, "step", step)
+    monkeypatch.setattr(training._Reporter, "step", step)
     message = "stopped at step 3, everything is saved; go on with: singerid train --resume "
     refused(message + str(tmp_path), "train", at / "store", "-o", tmp_path / "r",
             "--train.steps", 4, *SMALL)  # fmt: skip
@@ -293,7 +293,7 @@ def test_train_needs_one_of_two(job, tmp_path):
     message = "give either -o RUN for a new run or --resume RUN to go on with one"
     refused(message, "train", at / "store")
     refused(message, "train", at / "store", "-o", tmp_path / "x", "--resume", at / "run")
-    refused("give the store", "train", "-o", tmp_path / "x")
+    refused("give a store or manifest", "train", "-o", tmp_path / "x")
     refused("nowhere: is not a run folder; found no config.yaml", "train", "--resume", "nowhere")
 
 

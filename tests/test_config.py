@@ -124,7 +124,7 @@ def test_each_problem_has_its_line_and_names_the_file():
         ({"train": {"precision": "16"}},
          "settings: train.precision is not valid; found '16'; expected 'auto', '32' or 'bf16'"),
         ({"plot": {"color": "a\nb" * 99, "method": "pac"}},
-         "settings: plot.method is not valid; found 'pac'; expected 'tsne' or 'pca'"),
+         "settings: plot.method is not valid; found 'pac'; expected 'tsne', 'pca' or 'umap'"),
         ({1: 2}, "settings: 1 is not a setting; known here: audio, features, mel"),
         ({"audio": {1: 2}}, "settings: audio.1 is not a setting; known here: sample_rate"),
         ({"audio": {"a\nb": 2}}, r"settings: audio.a\nb is not a setting; known here"),

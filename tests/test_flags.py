@@ -123,7 +123,7 @@ def test_only_the_asked_sections_have_flags(capsys):
         parser().parse_args(["--train.step", "5"])  # no guessing
     with pytest.raises(SystemExit):
         parser().parse_args(["--preset", "huge"])
-    assert "invalid choice: 'huge' (choose from 'default', 'demo', 'small')" in (
+    assert "invalid choice: 'huge' (choose from 'default', 'demo', 'small', 'tiny')" in (
         capsys.readouterr().err
     )
 

@@ -107,7 +107,7 @@ def test_every_module_has_exactly_one_layer():
 
 def test_the_reader_of_imports_sees_them():
     assert {"sections", "errors", "records"} <= own_imports("store")
-    assert "plots" in own_imports("cli")  # within a function
+    assert "plots" in own_imports("commands.vectors")  # within a function
     assert "corpora.folder" in own_imports("corpora.damp")
     assert "errors" not in own_imports("frames")
 
@@ -126,7 +126,7 @@ def test_imports_go_strictly_downward(name):
 def test_torch_is_for_training(name):
     found = {target.split(".")[0] for target in imported(MODULES[name])}
     heavy = found & {"torch", "lightning", "torchmetrics", "tensorboard", "safetensors"}
-    if unit(name) not in TRAINING and name != "cli":  # cli asks whether it is installed
+    if unit(name) not in TRAINING and name != "terminal":  # it asks whether it is there
         assert not heavy
     below = {unit(other) for other in own_imports(name)}
     if unit(name) not in TRAINING | {"cli"}:

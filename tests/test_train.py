@@ -253,6 +253,7 @@ def test_what_cannot_be_gone_on_with(runner, whole):
     other = copy.copy(whole.store)
     other.recordings = whole.store.recordings[1:]
     with pytest.raises(CheckpointError, match=f"{name} data; "):
+        other = TrainingData.from_store(on, other)
         fit(on, other, whole.path, resume=True, say=runner.said.append)
     runner.path.mkdir()
     (runner.path / "config.yaml").touch()
