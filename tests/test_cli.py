@@ -140,7 +140,7 @@ def test_train(job):
     assert f"ge2e {last['ge2e_loss']:.4f}  " in shown
     assert f"accuracy {100 * last['accuracy']:.1f}%" in shown
     assert f"EER {100 * last['eer']:.1f}%" in shown
-    assert out[-1].startswith(f"{at}/run: ended at step 4, reached the step limit; encoder.saf")
+    assert out[-1].startswith(f"{at}/run: ended at step 4, reached the step limit; best: enc")
 
 
 def test_embeddings_and_table(job):

@@ -84,7 +84,9 @@ def test_pca_equals_scikit_learn():
 def test_equal_vectors_are_one_point():
     vectors = np.tile(normalize(np.ones((1, 4))), (20, 1))
     np.testing.assert_allclose(plots.project(vectors), 0, atol=1e-6)
-    with pytest.raises(SingeridError, match="unknown projection; found mds; expected tsne, pca or umap"):
+    with pytest.raises(
+        SingeridError, match="unknown projection; found mds; expected tsne, pca or umap"
+    ):
         plots.project(vectors, "mds")
 
 

@@ -252,8 +252,8 @@ def test_what_cannot_be_gone_on_with(runner, whole):
         whole(settings(train={"steps": 20}, encoder={"relu": True}), resume=True)
     other = copy.copy(whole.store)
     other.recordings = whole.store.recordings[1:]
+    other = TrainingData.from_store(on, other)
     with pytest.raises(CheckpointError, match=f"{name} data; "):
-        other = TrainingData.from_store(on, other)
         fit(on, other, whole.path, resume=True, say=runner.said.append)
     runner.path.mkdir()
     (runner.path / "config.yaml").touch()

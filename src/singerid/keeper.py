@@ -30,7 +30,7 @@ class Keeper(Callback):  # type: ignore[misc]
     def __init__(
         self,
         path: Path,
-        log: run.RunLog,
+        log: run.RunLog | None,
         spec: FeatureSpec,
         provenance: Mapping[str, Any],
         on_step: Callable[[int, Figures], object],
@@ -118,8 +118,9 @@ class Keeper(Callback):  # type: ignore[misc]
         return bool(trainer.global_step % settings.train_iters == 0)
 
     def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
-        trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
-        self.log_file.write(split, step, figures)
+        if self.log_file is not None:
+            trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
+            self.log_file.write(split, step, figures)
 
     def _save_state(self, trainer: Any) -> None:
         """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""

@@ -149,7 +149,7 @@ def fit(
         on_cycle: called after each cycle: step, training means, validation means, best so far.
 
     Raises:
-        StoreError: too few singers.
+        SingeridError: there is nothing to validate, or nothing left to train.
         CheckpointError: the checkpoint is missing, damaged, or of another network or other data.
         Interrupted: after Ctrl-C, once everything is saved.
     """
@@ -161,6 +161,8 @@ def fit(
             f"run is already at step {first_step}", where=path,
             do=f"raise the limit: --train.steps {2 * first_step}",
         )  # fmt: skip
+    if validate_only and (checkpoint is None or data.valid is None):
+        raise SingeridError("there is nothing to validate", where=path, do="give --resume RUN")
     torch.manual_seed(config.train.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
@@ -180,16 +182,17 @@ def fit(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
-    log = run.RunLog(path, first_step)
+    log = None if validate_only else run.RunLog(path, first_step)
     keeper = Keeper(path, log, data.spec, provenance or {}, on_step, on_cycle)
-    keeper.steps_before = first_step if not resume else 0
+    # A checkpoint restores the count of steps itself, but not for validation.
+    keeper.steps_before = first_step if validate_only or not resume else 0
     stopping = _Stopping(
         MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )
     with _quiet_lightning():
         trainer = L.Trainer(
             accelerator="auto", devices=1, max_epochs=-1,
-            logger=_tensorboard(path, config, first_step),
+            logger=False if validate_only else _tensorboard(path, config, first_step),
             callbacks=[*([stopping] if data.valid else []), keeper],
             gradient_clip_val=config.train.gradient_clip,
             limit_val_batches=None if data.valid else 0, num_sanity_val_steps=0,

@@ -48,7 +48,8 @@ def train(arguments: argparse.Namespace) -> None:
             provenance=run.provenance(data, command), say=say,
             on_step=reporter.step, on_cycle=reporter.cycle,
         )  # fmt: skip
-    say(f"{path}: ended at step {outcome.step}, {outcome.reason}; encoder.safetensors is the best")
+    if not arguments.validate:
+        say(f"{path}: ended at step {outcome.step}, {outcome.reason}; best: encoder.safetensors")
 
 
 def _inputs(
@@ -123,7 +124,8 @@ class _Reporter:
             say(f"step {step:>6}  train  {_figures(figures)}")
 
     def cycle(self, step: int, train: Figures, valid: Figures, best: bool) -> None:
-        say(f"step {step:>6}  cycle  {_figures(train)}")
+        if train:
+            say(f"step {step:>6}  cycle  {_figures(train)}")
         if valid:
             say(f"step {step:>6}  valid  {_figures(valid)}{'  best' if best else ''}")
 
