@@ -40,7 +40,7 @@ class Keeper(Callback):  # type: ignore[misc]
         self.on_step, self.on_cycle = on_step, on_cycle
         self.best_loss = math.inf
         self.interrupted = False
-        self.steps_before = 0
+        self.steps_before = self.first_step = 0
         self.listen: Callable[[], object] = lambda: None
         self._cycle: list[Tensor] = []
         self._window: list[Tensor] = []
@@ -95,7 +95,7 @@ class Keeper(Callback):  # type: ignore[misc]
         """Log and end the cycle."""
         valid = pl_module.take_valid_figures()
         if trainer.state.fn == "validate":  # nothing is trained
-            self.on_cycle(self.step(trainer), {}, valid, False)
+            self.on_cycle(self.first_step, {}, valid, False)
             return
         self._log(trainer, "valid", self.step(trainer), valid)
         self._end_cycle(trainer, pl_module, valid)

@@ -184,8 +184,7 @@ def fit(
     )
     log = None if validate_only else run.RunLog(path, first_step)
     keeper = Keeper(path, log, data.spec, provenance or {}, on_step, on_cycle)
-    # A checkpoint restores the count of steps itself, but not for validation.
-    keeper.steps_before = first_step if validate_only or not resume else 0
+    keeper.first_step, keeper.steps_before = first_step, 0 if resume else first_step
     stopping = _Stopping(
         MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )

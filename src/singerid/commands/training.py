@@ -105,9 +105,10 @@ def _initial(found: ForeignWeights, arguments: argparse.Namespace, config: Confi
 
 def _data_of(path: Path) -> str:
     file = path / "provenance.json"
-    if not file.exists():
+    known = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    if "data" not in known:
         raise SingeridError("give a store or manifest", expected="singerid train STORE -o RUN")
-    return str(json.loads(file.read_text("utf-8"))["data"])
+    return str(known["data"])
 
 
 class _Reporter:
