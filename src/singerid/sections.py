@@ -330,6 +330,9 @@ class TrainSettings(Section):
     )  # fmt: skip
     threshold: float = setting(0.0, "smallest change that counts as improvement", flag="-et", ge=0)
     learning_rate: float = setting(1e-4, "of the Adam optimizer", flag="-lri", gt=0, le=1)
+    freeze: str = setting(
+        "", "encoder weights that stay as they are: beginnings of their names, with commas (lstm)"
+    )
     gradient_clip: float = setting(3.0, "limit of the gradient norm", gt=0)
     precision: Literal["auto", "32", "bf16"] = setting(
         "auto", "arithmetic of the network; auto takes bf16 where the processor has it"

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from singerid import metrics
 from singerid.config import Config
 from singerid.encoders import build_encoder
-from singerid.errors import SingeridError
+from singerid.errors import ConfigError, SingeridError
 from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
 from singerid.precision import autocast
 from singerid.sections import FeatureSpec
@@ -53,6 +53,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
             config.loss.ge2e, config.loss.init_scale, config.loss.init_bias,
             config.loss.scale_gradient,
         )  # fmt: skip
+        freeze(self.encoder, config.train.freeze)
         self.prediction = PredictionLoss(config.encoder.dim, n_singers)
         self.train_figures: list[Tensor] = []
         self.valid_figures: list[Tensor] = []
@@ -121,8 +122,9 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         return means(taken) | {"eer": metrics.eer(all_scores, targets)[0]}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over everything."""
-        return torch.optim.Adam(self.parameters(), lr=self.config.train.learning_rate)
+        """Adam over everything that is not frozen."""
+        free = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(free, lr=self.config.train.learning_rate)
 
     def on_train_start(self) -> None:
         """A resumed run takes the learning rate that is asked for, not the checkpoint's."""
@@ -132,6 +134,23 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the weights belong to (see `singerid.train`)."""
         checkpoint["singerid"] = self.identity
+
+
+def freeze(encoder: torch.nn.Module, beginnings: str) -> None:
+    """Keep the weights whose names start with one of the comma-separated beginnings.
+
+    Raises:
+        ConfigError: no weight's name starts so.
+    """
+    for beginning in filter(None, (part.strip() for part in beginnings.split(","))):
+        frozen = [p for name, p in encoder.named_parameters() if name.startswith(beginning)]
+        if not frozen:
+            names = sorted({name.split(".")[0] for name, _ in encoder.named_parameters()})
+            raise ConfigError(
+                f"no weight starts with {beginning!r}", where="train.freeze", expected=names
+            )
+        for parameter in frozen:
+            parameter.requires_grad = False
 
 
 def check_finite(loss: float, step: int) -> None:
