@@ -32,6 +32,7 @@ from singerid import audio, corpora, extraction, manifest, train
 from singerid.batches import BatchMaker
 from singerid.checkpoint import EncoderFile
 from singerid.config import Config
+from singerid.data import TrainingData
 from singerid.embed import SingerEncoder
 from singerid.encoders import build_encoder
 from singerid.losses import similarity_matrix
@@ -224,8 +225,9 @@ def overhead(corpus: Corpus, rounds: int) -> Iterator[str]:
         bare.append(time.perf_counter() - start)
         began = time.perf_counter()
 
+    data = TrainingData.from_store(config, corpus.store)
     path = Path(tempfile.mkdtemp(dir=corpus.folder))
-    train.fit(config, corpus.store, path, say=lambda line: None, on_step=on_step)
+    train.fit(config, data, path, say=lambda line: None, on_step=on_step)
     whole, part = statistics.median(steps), statistics.median(bare[1:])
     yield (
         f"step {duration(whole)}, bare forward and backward {duration(part)}: "

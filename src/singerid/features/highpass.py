@@ -4,7 +4,7 @@ Run forwards and backwards, a Butterworth filter of order n multiplies the spect
 1 - G(f), G(f) = 1 / (1 + (tan(πf / sample_rate) / tan(π cutoff / sample_rate))^2n) (bilinear
 transform; Oppenheim and Schafer, Discrete-Time Signal Processing, section 7.1). G vanishes a
 few octaves above the cutoff. So what it lets through is found at a few hundred hertz, where it
-costs next to nothing, and is subtracted: eight times as fast as the recursion.
+costs next to nothing, and is subtracted: several times as fast as the recursion.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def log_mel(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Flo
 def _groups(bands: FloatArray) -> list[tuple[slice, slice, FloatArray]]:
     """Bands by sixteen: columns of the result, bins that they reach, weights.
 
-    Most weights are zero; leaving them out makes the whole a fifth faster.
+    Most weights are zero; leaving those out saves about a fifth of the time from samples to mel.
     """
     groups = []
     for first in range(0, len(bands), 16):
