@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -148,6 +149,13 @@ class PitchSettings(Section):
         return self
 
 
+@lru_cache(maxsize=64)
+def _columns(*sizes: tuple[str, int]) -> dict[str, slice[int, int, None]]:
+    """Slices of so many columns each, side by side; asked for with every partial."""
+    ends = list(itertools.accumulate(n for _, n in sizes))
+    return {k: slice(end - n, end) for (k, n), end in zip(sizes, ends, strict=True)}
+
+
 def _width(column: slice[int, int, None]) -> int:
     return column.stop - column.start
 
@@ -187,15 +195,12 @@ class FeatureSpec(Section):
     @property
     def columns(self) -> dict[str, slice[int, int, None]]:
         """What each value of a stored frame is, in order."""
+        pitch = (("midi", 1), ("unvoiced", 1))
         if self.features.stream == "mel":
-            sizes = {"mel": self.mel.n_mels}
-            sizes |= {"midi": 1, "unvoiced": 1} if self.pitch.condition else {}
-        else:
-            n_aperiodicities = self.world.n_aperiodicities(self.audio.sample_rate)
-            sizes = {"envelope": self.world.envelope_dims, "aperiodicity": n_aperiodicities}
-            sizes |= {"midi": 1, "unvoiced": 1}
-        ends = list(itertools.accumulate(sizes.values()))
-        return {k: slice(end - n, end) for (k, n), end in zip(sizes.items(), ends, strict=True)}
+            return _columns(("mel", self.mel.n_mels), *(pitch if self.pitch.condition else ()))
+        n_aperiodicities = self.world.n_aperiodicities(self.audio.sample_rate)
+        envelope = ("envelope", self.world.envelope_dims)
+        return _columns(envelope, ("aperiodicity", n_aperiodicities), *pitch)
 
     @property
     def n_dims(self) -> int:
