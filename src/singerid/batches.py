@@ -77,8 +77,15 @@ class FairMaker(ABC):
                 f"split {split!r} has too few singers", where=where,
                 found=f"{len(groups)} with a recording of at least one partial",
                 expected="at least 2: a contrast needs two",
-                do="add singers, or draw other splits: singerid manifest --manifest.splits draw",
+                do="lower --batch.partial_frames" if n_short and len(groups) < 2
+                else "add singers, or draw other splits: singerid manifest --manifest.splits draw",
             )  # fmt: skip
+        single = sum(len(own) == 1 for own in groups.values())
+        if single:
+            self.warnings.append(
+                f"{split}: {single} of {len(groups)} singers have a single recording: their "
+                "partials are told by the recording as well as by the voice"
+            )
         self.singers = sorted(groups)
         self._recordings = [groups[singer] for singer in self.singers]
         self.n_singers = min(settings.n_singers, len(groups))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -36,10 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SingeridError as error:
         complain(error)
         return 1
-    except OSError as error:  # a full disk, a folder without permission
-        where = error.filename or "writing"
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stdout = None
+        return 1
+    except OSError as error:
+        do = "free space and run the command again" if error.errno == errno.ENOSPC else None
+        where = error.filename or "file system"
         complain(
-            SingeridError(error.strerror or str(error), where=where, do="nothing whole is lost")
+            SingeridError("cannot be written or read", where=where, found=error.strerror, do=do)
         )
         return 1
     except KeyboardInterrupt:

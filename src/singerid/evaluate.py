@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def evaluate(
         "cross_song": cross_song, "within_corpus": within_corpus, "max_trials": max_trials,
         "seed": seed, "n_bootstrap": n_bootstrap, "p_target": P_TARGET,
     }  # fmt: skip
-    notes = _notes(trials, columns, slices, cross_song, within_corpus)
+    notes = _notes(trials, embeddings.singers, columns, slices, cross_song, within_corpus)
     return Report(
         embeddings.encoder, len(embeddings), int(singers.max()) + 1, settings, slices,
         accuracy, n_identified, notes, trials, scores, masks,
@@ -153,6 +154,7 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
     Rates in report.json are fractions; each file appears only when it is complete.
     """
     folder = Path(folder)
+    (folder / "report.json").unlink(missing_ok=True)  # an old one must not stand beside new trials
     write_trials(folder / "trials.txt", report.trials)
     write_scores(folder / "scores.txt", report.trials, report.scores)
     targets = report.trials.targets
@@ -243,6 +245,7 @@ def _masks(
 
 def _notes(
     trials: TrialList,
+    singers: Sequence[str],
     columns: Mapping[str, list[str] | None],
     slices: Mapping[str, Verification],
     cross_song: bool,
@@ -250,6 +253,7 @@ def _notes(
 ) -> tuple[str, ...]:
     """What the figures do not say by themselves."""
     notes = []
+    n_single = sum(count == 1 for count in Counter(singers).values())
     if trials.n_possible > len(trials):
         notes.append(f"{len(trials):,} of {trials.n_possible:,} possible trials were sampled")
     songs = columns["song"]
@@ -260,6 +264,8 @@ def _notes(
         notes.append("nontargets of two corpora are easy: see each corpus by itself")
     if SAME_GENDER not in slices:
         notes.append("no two singers of one known gender: no same-gender error rate")
+    if n_single:
+        notes.append(f"{n_single} singers have a single recording: no target trial is theirs")
     if slices[ALL].n_singers < MIN_SINGERS:
         notes.append(f"fewer than {MIN_SINGERS} singers: no interval, do not trust the figures")
     return tuple(notes)

@@ -23,7 +23,16 @@ from singerid.errors import AudioError, BatchError, SingeridError, StoreError, o
 from singerid.features import extract_file
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.sections import FeatureSpec
-from singerid.store import Entry, Store, holds, read_index, read_spec, shard_path, source_of
+from singerid.store import (
+    Entry,
+    Store,
+    holds,
+    map_shard,
+    read_index,
+    read_spec,
+    shard_path,
+    source_of,
+)
 
 FloatArray = npt.NDArray[np.float32]
 Outcome = tuple[FloatArray, list[str]] | SingeridError
@@ -86,7 +95,13 @@ def extract(
         failed: set[str] = set()
         with _Writer(path, spec) as writer:
             present = set(writer.entries)
-            missing = [r for r in recordings if not holds(writer.entries, r)]
+            damaged = _damaged(path, spec, list(writer.entries.values()))
+            result.warnings += [
+                f"{one_line(path)}: frames of {one_line(id)} did not match their checksum; "
+                "made again"
+                for id in sorted(damaged)
+            ]
+            missing = [r for r in recordings if r.id in damaged or not holds(writer.entries, r)]
             result.n_present = len(recordings) - len(missing)
             for recording, outcome in analyze(missing, spec, n_processes):
                 if isinstance(outcome, SingeridError):
@@ -104,6 +119,19 @@ def extract(
             raise BatchError(f"{one_line(path)}: no recording could be read", result.failures)
         write_recordings(path / "recordings.jsonl", kept)
     return result, Store(path)
+
+
+def _damaged(path: Path, spec: FeatureSpec, entries: Sequence[Entry]) -> set[str]:
+    """Recordings whose stored frames are not what was written."""
+    damaged = set()
+    for shard in sorted({entry.shard for entry in entries}):
+        frames = map_shard(path, shard, spec)
+        for entry in entries:
+            if entry.shard == shard:
+                own = frames[entry.start : entry.start + entry.n_frames]
+                if zlib.crc32(np.ascontiguousarray(own).data) != entry.crc32:
+                    damaged.add(entry.id)
+    return damaged
 
 
 def _prepare(path: Path, spec: FeatureSpec) -> None:

@@ -126,10 +126,17 @@ class Keeper(Callback):  # type: ignore[misc]
         """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""
         target = self.path / f"ckpt_{self.step(trainer)}.ckpt"
         partial = target.with_suffix(".part")
-        trainer.save_checkpoint(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        try:
+            trainer.save_checkpoint(partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            partial.unlink(missing_ok=True)
+            raise SingeridError(
+                "checkpoint cannot be written", where=target, found=str(error).split("\n")[0],
+                do=f"free space, then: singerid train --resume {self.path}",
+            ) from error  # fmt: skip
         for old in run.checkpoints(self.path):
             if old != target:
                 old.unlink()

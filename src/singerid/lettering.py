@@ -106,6 +106,7 @@ def _label(
         x, y, name, color=color, fontsize=size, parse_math=False, fontfamily=_fonts(),
         ha=("center", "left", "right")[dx], va=("center", "bottom", "top")[dy],
         transform=offset_copy(axes.transData, figure, gap * dx, gap * dy, "points"),
+        zorder=0.5,  # a halo hides no marker
         path_effects=[patheffects.withStroke(linewidth=2, foreground="white")],
     )  # fmt: skip
 

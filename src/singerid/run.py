@@ -8,11 +8,13 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from singerid import plots
 from singerid.batches import FairMaker
@@ -25,6 +27,25 @@ from singerid.sections import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
 _CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let no other process train or replace a run; the lock lies beside its folder.
+
+    Raises:
+        SingeridError: another process holds it.
+    """
+    path = Path(os.path.abspath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=0)
+    except Timeout:
+        raise SingeridError(
+            "is being trained by another process", where=path, do="wait for it, or stop it"
+        ) from None
+    with lock:
+        yield
 
 
 def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:

@@ -34,6 +34,7 @@ CONTROL_HZ = 200
 """Rate of pitch, formants and loudness; also of the filter's frames."""
 _BANDWIDTHS_KHZ = (0.06, 0.08, 0.11, 0.17, 0.24)
 _ASPIRATION, _FRICATION = 0.4, 1.5  # noise of [h] and [s], where glottal pulses are 1
+_FADE_SECONDS = 0.05  # of the first and the last note, which otherwise begin and end with a click
 _TABLE = 4096  # points of one glottal period
 _RING = 12  # transform length of a filter frame, in hops
 _BLOCK = 64  # filter frames at a time
@@ -305,4 +306,8 @@ def sing(
     controls = _controls(singer, song, rng)
     n = round(song.seconds * sample_rate)
     sources = _sources(singer, controls, rng, n, sample_rate)
-    return record(_filter(singer, song, controls, sources, sample_rate), song, rng, sample_rate)
+    voice = _filter(singer, song, controls, sources, sample_rate)
+    ramp = np.linspace(0, 1, round(_FADE_SECONDS * sample_rate), dtype=np.float32)[: n // 2]
+    voice[: len(ramp)] *= ramp
+    voice[len(voice) - len(ramp) :] *= ramp[::-1]
+    return record(voice, song, rng, sample_rate)

@@ -88,7 +88,7 @@ class Store:
         """Frames of a recording, float32 `(n_frames, n_dims)`: a view of the mapped shard."""
         entry = self.entries[id]
         if entry.shard not in self._shards:
-            self._shards[entry.shard] = _map_shard(self.path, entry.shard, self.spec)
+            self._shards[entry.shard] = map_shard(self.path, entry.shard, self.spec)
         frames = self._shards[entry.shard][entry.start : entry.start + entry.n_frames]
         if len(frames) != entry.n_frames:
             raise StoreError(
@@ -136,7 +136,12 @@ def shard_path(path: Path, shard: int) -> Path:
     return path / f"features-{shard:05d}.f32"
 
 
-def _map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
+def map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
+    """All frames of a shard, mapped.
+
+    Raises:
+        StoreError: missing or empty.
+    """
     file = shard_path(path, shard)
     try:
         rows = file.stat().st_size // (4 * spec.n_dims)

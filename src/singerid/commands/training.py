@@ -38,10 +38,10 @@ def train(arguments: argparse.Namespace) -> None:
         base = read_config_file(path / "config.yaml")
     config, data, initial = _inputs(arguments, base, arguments.source or _data_of(path))
     command = arguments.command_line
-    if not resume:
-        run.make_run_folder(path, arguments.overwrite)
-        run.describe_run(path, config, data, arguments.notes, command)
-    with progress("training", config.train.steps) as advance:
+    with run.locked(path), progress("training", config.train.steps) as advance:
+        if not resume:
+            run.make_run_folder(path, arguments.overwrite)
+            run.describe_run(path, config, data, arguments.notes, command)
         reporter = _Reporter(advance)
         outcome = fit(
             config, data, path, resume=resume, validate_only=arguments.validate, initial=initial,
@@ -117,15 +117,17 @@ class _Reporter:
     def __init__(self, advance: Callable[[float], None]) -> None:
         self._advance = advance
         self._last = 0
+        self._shown: Figures = {}
 
     def step(self, step: int, figures: Figures) -> None:
+        self._shown = figures
         self._advance(step - self._last)
         self._last = step
         if figures:
             say(f"step {step:>6}  train  {_figures(figures)}")
 
     def cycle(self, step: int, train: Figures, valid: Figures, best: bool) -> None:
-        if train:
+        if train and train != self._shown:
             say(f"step {step:>6}  cycle  {_figures(train)}")
         if valid:
             say(f"step {step:>6}  valid  {_figures(valid)}{'  best' if best else ''}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from singerid.errors import SingeridError
+from singerid.errors import BatchError, SingeridError
 from singerid.flags import read_settings
 from singerid.terminal import CPUS, check_failures, need_torch, progress, say, warn, warn_all
 
@@ -35,24 +36,28 @@ def embed(arguments: argparse.Namespace) -> None:
     n_inputs = len(recordings) + len(failures)
     if arguments.select:
         recordings = select(recordings, arguments.select)
-    with progress("embed", sum(r.duration for r in recordings)) as advance:
-        if store:
-            embeddings, failed = encoder.embed_store(store, recordings, advance)
-        else:
-            embeddings, failed = encoder.embed_recordings(
-                recordings, arguments.workers, advance, warn
-            )
+    try:
+        with progress("embed", sum(r.duration for r in recordings)) as advance:
+            if store:
+                embeddings, failed = encoder.embed_store(store, recordings, advance)
+            else:
+                embeddings, failed = encoder.embed_recordings(
+                    recordings, arguments.workers, advance, warn
+                )
+    except BatchError as error:  # none was left
+        failed = [*failures, *error.failures]
+        raise BatchError(f"all {n_inputs} recordings failed, nothing is saved", failed) from None
     write_embeddings(arguments.output, embeddings)
     dim = embeddings.vectors.shape[1]
     say(
         f"{arguments.output}: {len(embeddings)} vectors of {dim} dimensions, "
-        f"{len(set(embeddings.singers))} singers, encoder {embeddings.encoder}"
+        f"{len(set(embeddings.singers))} singer(s), encoder {embeddings.encoder}"
     )
     check_failures([*failures, *failed], n_inputs, "recordings")
 
 
 def _recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[SingeridError]]:
-    """Of a manifest, or of single files, each then a singer of its own name."""
+    """Of a manifest, or of single files, whose singers and splits nobody knows: none is said."""
     from singerid.corpora.folder import readable
     from singerid.manifest import Scan, Source, build
     from singerid.records import read_recordings
@@ -65,12 +70,12 @@ def _recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[SingeridEr
             "is a folder, but no feature store", where=folder,
             do="make a manifest of it: singerid manifest",
         )  # fmt: skip
-    sources = [Source(Path(path), readable(path), readable(Path(path).stem)) for path in inputs]
+    sources = [Source(Path(path), readable(path), readable(path)) for path in inputs]
     result = build(Scan(sources), ManifestSettings(splits="auto", valid_share=0), CPUS)
     warn_all(result.warnings)
     if not result.recordings:
         check_failures(result.problems, len(inputs), "files")
-    return result.recordings, result.problems
+    return [replace(r, split="") for r in result.recordings], result.problems
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -117,7 +122,9 @@ def plot(arguments: argparse.Namespace) -> None:
     figure = plots.map_figure(embeddings, points, settings.color, settings.marker, name)
     plots.save_figure(figure, arguments.output)
     what = f"{len(embeddings)} recordings of {len(chosen)} singers"
-    say(f"{arguments.output}: {name} of {what}, color {settings.color}, marker {settings.marker}")
+    known = settings.marker in embeddings.labels or settings.marker in ("singer", "split")
+    marker = f"marker {settings.marker}" if known else f"one marker: no label {settings.marker!r}"
+    say(f"{arguments.output}: {name} of {what}, color {settings.color}, {marker}")
 
 
 def _embeddings(arguments: argparse.Namespace) -> EmbeddingSet:

@@ -47,7 +47,7 @@ def highpass(
         float32 `(n_samples,)`.
     """
     result = np.empty(len(samples), np.float32) if out is None else out
-    sections = scipy.signal.butter(order, cutoff, "highpass", fs=sample_rate, output="sos")
+    sections = _sections(order, cutoff, sample_rate)
     # The slowest pole decays with cutoff · sin(π / 2n): behind the margin, a cut is forgotten.
     decay = 2 * np.pi * cutoff * np.sin(np.pi / (2 * order)) / sample_rate
     margin = int(np.ceil(np.log(1e10) / decay))
@@ -67,6 +67,15 @@ def highpass(
         else:
             result[start:end] = scipy.signal.sosfiltfilt(sections, block)[margin:-margin]
     return result
+
+
+@lru_cache(maxsize=8)
+def _sections(order: int, cutoff: float, sample_rate: int) -> npt.NDArray[np.float64]:
+    """Second-order sections; their design takes longer than a short crop's filtering."""
+    designed: npt.NDArray[np.float64] = scipy.signal.butter(
+        order, cutoff, "highpass", fs=sample_rate, output="sos"
+    )
+    return designed
 
 
 def _edge(order: int, n_samples: int) -> int:
