@@ -203,3 +203,28 @@ def test_missing_umap_is_named(trained, store, tmp_path, monkeypatch):
         "umap-learn is not installed; install it with: pip install 'singerid[umap]'",
         "plot", tmp_path / "e.parquet", "-o", tmp_path / "m.png", "--plot.method", "umap",
     )  # fmt: skip
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(trained, store):
+    with run.locked(trained):
+        refused("is being trained by another process", "train", "--resume", trained,
+                "--train.steps", 8)  # fmt: skip
+        refused("is being trained by another process", "train", store.path, "-o", trained,
+                "--overwrite", *NET, *SMALL)  # fmt: skip
+    assert (trained / "encoder.safetensors").exists()
+
+
+def test_damaged_frames_are_made_again(manifest_jsonl, tmp_path):
+    store = tmp_path / "store"
+    done("features", manifest_jsonl, "-o", store)
+    shard = store / "features-00000.f32"
+    whole = bytearray(shard.read_bytes())
+    whole[5000] ^= 0xFF
+    shard.write_bytes(whole)
+    status, out, err = call("features", manifest_jsonl, "-o", store)
+    assert (status, len(err)) == (0, 1)
+    assert "did not match their checksum; made again" in err[0]
+    assert "1 recordings extracted, 11 were there" in out[0]
+    assert (
+        "0 recordings extracted, 12 were there" in done("features", manifest_jsonl, "-o", store)[0]
+    )

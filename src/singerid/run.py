@@ -37,13 +37,17 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         SingeridError: another process holds it.
     """
     path = Path(os.path.abspath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=0)
     except Timeout:
         raise SingeridError(
             "is being trained by another process", where=path, do="wait for it, or stop it"
         ) from None
+    except OSError as error:
+        raise SingeridError(
+            "run folder cannot be made", where=path, found=error.strerror
+        ) from error
     with lock:
         yield
 
