@@ -292,3 +292,11 @@ def test_selection_that_cannot_be():
         select(CHOICE, ["gender"])
     with pytest.raises(ManifestError, match="--select: no recording fits; found gender=X id=a"):
         select(CHOICE, ["gender=X", "id=a"])
+
+
+def test_the_channel_can_be_set_for_all(tmp_path):
+    made = sources(tmp_path, "a/1", "b/1")
+    made[0] = dataclasses.replace(made[0], channel="right")
+    for channel, expected in (("corpus", ["right", "mix"]), ("left", ["left", "left"])):
+        result = build(Scan(made), ManifestSettings(channel=channel))
+        assert [r.channel for r in result.recordings] == expected

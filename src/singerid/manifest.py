@@ -88,6 +88,10 @@ def build(
         Recordings in the order of their ids. The result depends on files and settings only.
     """
     manifest = Manifest(problems=list(scan.problems))
+    if settings.channel != "corpus":
+        scan = replace(
+            scan, sources=[replace(source, channel=settings.channel) for source in scan.sources]
+        )
     sources = _with_unique_ids(sorted(scan.sources, key=lambda source: source.id), manifest)
     n_given = sum(source.split is not None for source in sources)
     if settings.splits == "given" and n_given < len(sources):

@@ -243,6 +243,11 @@ class ManifestSettings(Section):
     splits: Literal["auto", "given", "draw"] = setting(
         "auto", "take the corpus's own splits, draw them, or draw only if it has none"
     )
+    channel: Literal["corpus", "mix", "left", "right"] = setting(
+        "corpus",
+        "which channel holds the voice: what the corpus says, or the same for all files",
+        flag="-cc",
+    )
     valid_share: float = setting(0.15, "share of the singers drawn for validation", ge=0, lt=1)
     test_share: float = setting(0.0, "share of the singers drawn for the test", ge=0, lt=1)
     seed: int = setting(0, "seed of the draw", ge=0, lt=2**32)
