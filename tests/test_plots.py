@@ -248,3 +248,11 @@ def test_neither_pyplot_nor_scikit_learn_nor_torch_is_imported():
     modules = ["matplotlib.pyplot", "sklearn", "torch", "scipy"]
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_umap_is_reproducible_where_it_is_installed():
+    pytest.importorskip("umap")
+    vectors = normalize(np.random.default_rng(0).normal(size=(30, 8)))
+    points = plots.project(vectors, "umap", seed=1)
+    assert points.shape == (30, 2)
+    np.testing.assert_array_equal(points, plots.project(vectors, "umap", seed=1))

@@ -118,7 +118,7 @@ def plot(arguments: argparse.Namespace) -> None:
         rows += draw(members, settings.max_recordings, rng)
     embeddings = embeddings.select(sorted(rows))
     points = plots.project(embeddings.vectors, settings.method, settings.seed, settings.perplexity)
-    name = {"tsne": "t-SNE", "pca": "PCA"}[settings.method]
+    name = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[settings.method]
     figure = plots.map_figure(embeddings, points, settings.color, settings.marker, name)
     plots.save_figure(figure, arguments.output)
     what = f"{len(embeddings)} recordings of {len(chosen)} singers"
