@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/train ## make virtual singers and take them from audio to a map (3 minutes)
+demo: .venv/train ## make virtual singers and take them from audio to a map (minutes)
 	$(BIN)/singerid demo -o singerid_demo
 
 test: .venv/dev ## run the tests
