@@ -15,10 +15,6 @@ def test_number_of_frames_is_that_of_a_centered_stft(n_samples):
     assert frames.n_frames(n_samples, 256) == stft.shape[1]
 
 
-def test_seconds():
-    assert frames.seconds(125, 256, 16000) == 2.0
-
-
 def test_crop_is_a_view_of_the_asked_frames():
     features = np.arange(20, dtype=np.float32).reshape(10, 2)
     cut = frames.crop(features, 3, 4)

@@ -121,15 +121,15 @@ def _resampled(
 ) -> Iterator[FloatArray]:
     if decoder.sample_rate == sample_rate:
         for block in decoder.blocks():
-            yield meter.add(_to_mono(block, channel, decoder.path))
+            yield meter.add(to_mono(block, channel, decoder.path))
         return
     resampler = soxr.ResampleStream(decoder.sample_rate, sample_rate, 1, dtype="float32")
     for block in decoder.blocks():
-        yield resampler.resample_chunk(meter.add(_to_mono(block, channel, decoder.path)))
+        yield resampler.resample_chunk(meter.add(to_mono(block, channel, decoder.path)))
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _to_mono(block: FloatArray, channel: str, path: Path) -> FloatArray:
+def to_mono(block: FloatArray, channel: str, path: Path) -> FloatArray:
     """One channel of `(n_frames, n_channels)`, or the mean of all."""
     n_channels = block.shape[1]
     if channel == "right" and n_channels < 2:

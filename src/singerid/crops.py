@@ -21,10 +21,10 @@ import soundfile
 import soxr
 
 from singerid import audio
-from singerid.audio import _to_mono
+from singerid.audio import to_mono
 from singerid.decoding import Decoder
 from singerid.errors import AudioError, ConfigError
-from singerid.features import extract
+from singerid.features import frames_of
 from singerid.records import Recording
 from singerid.sections import FeatureSpec
 
@@ -69,9 +69,7 @@ def crop_features(
     first = round((start - lead) * hop)  # WORLD's hop may be half a sample more
     stop = min(sound.n_samples, math.ceil((start + length - 1) * hop) + context + 1)
     samples = change(sound.read(first, stop))
-    # A crop may be shorter than a recording has to be.
-    brief = spec.model_copy(update={"audio": spec.audio.model_copy(update={"min_seconds": 0.0})})
-    return extract(samples, brief)[lead : lead + length]
+    return frames_of(samples, spec, "crop")[lead : lead + length]
 
 
 def context_samples(spec: FeatureSpec) -> int:
@@ -211,7 +209,7 @@ class _File(Decoder):
             raise self._broken(error.error_string) from error
         if len(block) < stop - start:
             raise self._truncated(f"{start + len(block)} samples", f"{self.n_frames} by its header")
-        mono = _to_mono(block, self._channel, self.path)
+        mono = to_mono(block, self._channel, self.path)
         if not np.isfinite(mono).all():
             raise AudioError(
                 "holds samples that are not numbers (NaN or infinite)", where=self.path,

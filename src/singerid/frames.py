@@ -1,4 +1,4 @@
-"""Samples, frames and seconds, and how a recording is cut into partials."""
+"""Samples and frames, and how a recording is cut into partials."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import numpy.typing as npt
 def n_frames(n_samples: int, hop_length: int) -> int:
     """Number of centered analysis frames of `n_samples` samples (librosa's ``center=True``)."""
     return 1 + n_samples // hop_length
-
-
-def seconds(frames: int, hop_length: int, sample_rate: int) -> float:
-    """Duration of `frames` frames in seconds."""
-    return frames * hop_length / sample_rate
 
 
 def crop(features: npt.NDArray[np.float32], start: int, length: int) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The records that travel between stages: Recording, Segment, Trial; JSON lines on disk."""
+"""The records that travel between stages: Recording, Trial; JSON lines on disk."""
 
 from __future__ import annotations
 
@@ -126,14 +126,6 @@ def _check_choice(
             f"field {name!r} unknown", where=where, found=repr(fields[name]),
             expected=" or ".join(choices),
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A span of time within a recording, in seconds."""
-
-    start: float
-    end: float
 
 
 @dataclass(frozen=True, slots=True)
