@@ -38,8 +38,9 @@ from singerid.encoders import build_encoder
 from singerid.losses import similarity_matrix
 from singerid.melody import draw_song
 from singerid.records import Recording, write_recordings
-from singerid.sections import BatchSettings, EmbedSettings, FeatureSpec, ManifestSettings
+from singerid.sections import BatchSettings, EmbedSettings, ManifestSettings
 from singerid.singing import SAMPLE_RATE, sing
+from singerid.spec import FeatureSpec
 from singerid.store import Store
 from singerid.task import SingerTask
 from singerid.virtual import write_virtual_corpus

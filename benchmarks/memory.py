@@ -14,7 +14,7 @@ import soundfile
 from singerid import extraction
 from singerid.features import extract_file
 from singerid.records import read_recordings
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 
 
 def peak_mib(job: str, *arguments: object) -> float:

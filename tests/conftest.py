@@ -7,7 +7,8 @@ import pytest
 
 from singerid import corpora, extraction, manifest
 from singerid.records import Recording, read_recordings, write_recordings
-from singerid.sections import FeatureSpec, ManifestSettings
+from singerid.sections import ManifestSettings
+from singerid.spec import FeatureSpec
 from singerid.store import Store
 from singerid.virtual import write_virtual_corpus
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from singerid.batches import BatchMaker, fair_draw, fair_turn
 from singerid.errors import StoreError
 from singerid.records import Recording
-from singerid.sections import BatchSettings, FeatureSpec
+from singerid.sections import BatchSettings
+from singerid.spec import FeatureSpec
 from singerid.store import Entry
 
 

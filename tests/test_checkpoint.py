@@ -18,7 +18,8 @@ from singerid.checkpoint import (
 )
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
-from singerid.sections import AudioSettings, EncoderSettings, FeatureSpec, MelSettings
+from singerid.sections import EncoderSettings
+from singerid.spec import AudioSettings, FeatureSpec, MelSettings
 
 SETTINGS = EncoderSettings(hidden_size=8, n_layers=1, dim=4, relu=False)
 SPEC = FeatureSpec(mel=MelSettings(n_mels=16))

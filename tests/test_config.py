@@ -21,7 +21,7 @@ from singerid.config import (
     to_yaml,
 )
 from singerid.errors import ConfigError
-from singerid.sections import FeatureSpec, fingerprint
+from singerid.spec import FeatureSpec, fingerprint
 
 SETTINGS = [
     (name, key, field)

@@ -13,7 +13,7 @@ from singerid.crops import CropReader, context_samples, crop_features
 from singerid.errors import AudioError
 from singerid.features import extract_file
 from singerid.records import Recording
-from singerid.sections import FeatureSpec, MelSettings
+from singerid.spec import FeatureSpec, MelSettings
 
 SPEC = FeatureSpec()
 EXACT = FeatureSpec(mel=MelSettings(dither=0))  # the dither of a crop is another

@@ -16,7 +16,8 @@ from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, MismatchError, SingeridError
 from singerid.features import extract
 from singerid.frames import tile_starts
-from singerid.sections import AudioSettings, EmbedSettings, EncoderSettings, FeatureSpec
+from singerid.sections import EmbedSettings, EncoderSettings
+from singerid.spec import AudioSettings, FeatureSpec
 
 FRAMES = 64
 

@@ -8,7 +8,7 @@ from singerid.errors import AudioError, MissingExtraError
 from singerid.features import extract, frames_of, input_streams, network_input, neural
 from singerid.features.mel import log_mel
 from singerid.features.pitch import midi_pitch
-from singerid.sections import FeatureSpec, PitchSettings, WorldSettings
+from singerid.spec import FeatureSpec, PitchSettings, WorldSettings
 
 RATE = 16_000
 

@@ -24,8 +24,8 @@ from singerid.features.mel import log_mel
 from singerid.foreign import RESEMBLYZER_FEATURES, import_encoder, read_foreign
 from singerid.frames import tile_starts
 from singerid.melody import draw_song
-from singerid.sections import FeatureSpec, MelSettings, PitchSettings
 from singerid.singing import sing
+from singerid.spec import FeatureSpec, MelSettings, PitchSettings
 from singerid.voices import draw_singer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -16,7 +16,8 @@ ROOT = Path(singerid.__file__).parent
 LAYERS = """
 errors
 frames records metrics precision terminal lettering melody silence sections
-config decoding voices
+spec decoding voices
+config
 audio augment flags losses singing trials
 manifest features encoders scoring virtual
 corpora store crops checkpoint embeddings
@@ -106,7 +107,7 @@ def test_every_module_has_exactly_one_layer():
 
 
 def test_the_reader_of_imports_sees_them():
-    assert {"sections", "errors", "records"} <= own_imports("store")
+    assert {"spec", "errors", "records"} <= own_imports("store")
     assert "plots" in own_imports("commands.vectors")  # within a function
     assert "corpora.folder" in own_imports("corpora.damp")
     assert "errors" not in own_imports("frames")

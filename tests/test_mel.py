@@ -15,8 +15,8 @@ from singerid.features.highpass import highpass
 from singerid.features.mel import log_mel, mel_bands
 from singerid.frames import n_frames
 from singerid.melody import draw_song
-from singerid.sections import MelSettings
 from singerid.singing import sing
+from singerid.spec import MelSettings
 from singerid.voices import draw_singer
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")

@@ -24,7 +24,7 @@ from singerid.errors import AudioError, BatchError, StoreError
 from singerid.extraction import extract
 from singerid.features import extract_file
 from singerid.records import Recording, write_recordings
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 from singerid.store import Store
 
 SPEC = FeatureSpec(mel={"n_mels": 8})  # small shards

@@ -18,7 +18,8 @@ from singerid.errors import StoreError
 from singerid.features import network_input
 from singerid.frames import crop
 from singerid.records import Recording
-from singerid.sections import BatchSettings, FeatureSpec
+from singerid.sections import BatchSettings
+from singerid.spec import FeatureSpec
 from singerid.store import Store
 
 IntArray = npt.NDArray[np.int64]

@@ -16,22 +16,24 @@ from pydantic_core import ErrorDetails
 
 from singerid.errors import ConfigError
 from singerid.sections import (
-    AudioSettings,
     AugmentSettings,
     BatchSettings,
     EmbedSettings,
     EncoderSettings,
     EvaluateSettings,
-    FeatureSettings,
-    FeatureSpec,
     LossSettings,
     ManifestSettings,
-    MelSettings,
-    PitchSettings,
     PlotSettings,
     Section,
     TableSettings,
     TrainSettings,
+)
+from singerid.spec import (
+    AudioSettings,
+    FeatureSettings,
+    FeatureSpec,
+    MelSettings,
+    PitchSettings,
     WorldSettings,
 )
 

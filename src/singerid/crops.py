@@ -26,7 +26,7 @@ from singerid.decoding import Decoder
 from singerid.errors import AudioError, ConfigError
 from singerid.features import frames_of
 from singerid.records import Recording
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 _FORGOTTEN = 1e-6  # of a sample outside the context, what may be left inside

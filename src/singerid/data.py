@@ -13,7 +13,7 @@ import numpy.typing as npt
 from singerid.batches import BatchMaker, FairMaker
 from singerid.config import Config
 from singerid.records import Recording
-from singerid.sections import FeatureSpec, fingerprint
+from singerid.spec import FeatureSpec, fingerprint
 from singerid.statistics import frame_statistics, training_statistics
 from singerid.store import Store
 from singerid.wave_batches import WaveBatchMaker

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
 from singerid.records import Recording, atomic_write, write_recordings
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 from singerid.store import (
     Entry,
     Store,

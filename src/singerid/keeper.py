@@ -16,7 +16,8 @@ from singerid import run
 from singerid.checkpoint import save_encoder
 from singerid.errors import SingeridError
 from singerid.records import atomic_write
-from singerid.sections import FeatureSpec, TrainSettings
+from singerid.sections import TrainSettings
+from singerid.spec import FeatureSpec
 from singerid.task import Figures, SingerTask, means
 
 

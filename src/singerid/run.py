@@ -23,7 +23,7 @@ from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError
 from singerid.features import input_streams
 from singerid.records import atomic_write
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
 _CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.records import atomic_write
-from singerid.sections import fingerprint
+from singerid.spec import fingerprint
 from singerid.store import Store
 
 FloatArray = npt.NDArray[np.float64]

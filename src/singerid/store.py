@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from singerid.errors import StoreError
 from singerid.records import Recording, read_recordings
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 

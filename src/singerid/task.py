@@ -16,7 +16,7 @@ from singerid.encoders import build_encoder
 from singerid.errors import ConfigError, SingeridError
 from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
 from singerid.precision import autocast
-from singerid.sections import FeatureSpec
+from singerid.spec import FeatureSpec
 
 Figures = dict[str, float]
 MONITORED = "valid/ge2e_loss"

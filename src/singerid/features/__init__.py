@@ -18,8 +18,8 @@ from singerid.features.mel import log_mel
 from singerid.features.neural import neural_f0
 from singerid.features.pitch import midi_pitch, one_hot_pitch, resample_track
 from singerid.features.worldcoding import Coding, encode
-from singerid.sections import FeatureSpec, WorldSettings
 from singerid.silence import remove_silence
+from singerid.spec import FeatureSpec, WorldSettings
 
 FloatArray = npt.NDArray[np.float32]
 

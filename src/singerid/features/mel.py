@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from singerid.features.highpass import highpass
 from singerid.frames import n_frames
-from singerid.sections import MelSettings
+from singerid.spec import MelSettings
 
 FloatArray = npt.NDArray[np.float32]
 _FRAMES_AT_ONCE = 128  # keeps the work of a block in the L2 cache
