@@ -11,8 +11,7 @@ import librosa
 import numpy as np
 
 from singerid.audio import load
-from singerid.embed import embedding_set
-from singerid.embeddings import normalize, write_embeddings
+from singerid.embeddings import embedding_set, normalize, write_embeddings
 from singerid.records import read_recordings
 
 

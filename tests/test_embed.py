@@ -10,8 +10,8 @@ import soxr
 import torch
 
 from singerid.checkpoint import load_encoder, save_encoder
-from singerid.embed import SingerEncoder, embedding_set
-from singerid.embeddings import mean_direction
+from singerid.embed import SingerEncoder
+from singerid.embeddings import embedding_set, mean_direction
 from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, MismatchError, SingeridError
 from singerid.features import extract

@@ -32,11 +32,12 @@ def make(n=5):
         [1.5 + i / 3 for i in range(n)], [i + 1 for i in range(n)],
         ["train", "valid", "test", "", "test"][:n], [f"/audio/{i}.wav" for i in range(n)],
         {"gender": ["F", "M", "", "F", "M"][:n], "größe": ["", "", "", "", "x"][:n]},
+        [f"{i:064x}" for i in range(n)],
     )  # fmt: skip
 
 
 def assert_same(a, b):
-    for name in ("ids", "singers", "seconds", "n_partials", "splits", "paths"):
+    for name in ("ids", "singers", "seconds", "n_partials", "splits", "paths", "hashes"):
         assert list(getattr(a, name)) == list(getattr(b, name)), name
     np.testing.assert_array_equal(a.vectors, b.vectors)
     assert a.vectors.dtype == b.vectors.dtype == np.float32
@@ -200,11 +201,21 @@ def test_other_programs_can_read_it(tmp_path):
     write_embeddings(tmp_path / "e.parquet", make())
     table = pq.read_table(tmp_path / "e.parquet")
     assert table.column_names == [
-        "id", "singer", "split", "path", "seconds", "n_partials", "embedding", "gender", "größe",
+        "id", "singer", "split", "path", "sha256", "seconds", "n_partials", "embedding",
+        "gender", "größe",
     ]  # fmt: skip
     assert table.schema.metadata[b"singerid.encoder"] == b"abc123"
     assert table["embedding"].type == pa.list_(pa.float32(), 4)
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist()), make().vectors)
+
+
+def test_files_of_the_first_version_have_no_hashes(tmp_path):
+    write_embeddings(tmp_path / "e.parquet", make())
+    table = pq.read_table(tmp_path / "e.parquet")
+    pq.write_table(table.drop_columns(["sha256"]), tmp_path / "old.parquet")
+    old = read_embeddings(tmp_path / "old.parquet")
+    assert list(old.hashes) == [""] * 5
+    assert "sha256" not in old.labels
 
 
 def test_what_is_no_file_of_embeddings_is_refused(tmp_path):

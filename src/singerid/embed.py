@@ -13,7 +13,7 @@ import torch
 
 from singerid import audio
 from singerid.checkpoint import EncoderFile, load_encoder
-from singerid.embeddings import EmbeddingSet, mean_direction
+from singerid.embeddings import EmbeddingSet, embedding_set, mean_direction
 from singerid.errors import BatchError, MismatchError, SingeridError, one_line
 from singerid.extraction import analyze
 from singerid.features import extract, extract_file, network_input
@@ -211,16 +211,3 @@ class SingerEncoder:
             vectors = self._network(torch.from_numpy(batch).to(self._device))
         result: FloatArray = vectors.float().cpu().numpy()
         return result
-
-
-def embedding_set(
-    recordings: Sequence[Recording], vectors: FloatArray, n_partials: Sequence[int], encoder: str
-) -> EmbeddingSet:
-    """Vectors with what is known of their recordings."""
-    names = sorted({name for recording in recordings for name in recording.labels})
-    return EmbeddingSet(
-        [r.id for r in recordings], [r.singer for r in recordings], vectors, encoder,
-        [r.duration for r in recordings], n_partials, [r.split for r in recordings],
-        [one_line(r.path) for r in recordings],
-        {name: [r.labels.get(name, "") for r in recordings] for name in names},
-    )  # fmt: skip

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from singerid.errors import MismatchError, SingeridError
-from singerid.records import Condition, atomic_write
+from singerid.errors import MismatchError, SingeridError, one_line
+from singerid.records import Condition, Recording, atomic_write
 
 _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
@@ -78,6 +78,7 @@ class EmbeddingSet:
         splits: split of each row, "" where unknown.
         paths: audio file of each row, "" where unknown.
         labels: one column of texts per label, "" where unknown.
+        hashes: SHA-256 of each row's file in hex, "" where unknown.
     """
 
     ids: Sequence[str]
@@ -89,13 +90,15 @@ class EmbeddingSet:
     splits: Sequence[str] = ()
     paths: Sequence[str] = ()
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    hashes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        for name, default in (("seconds", 0.0), ("n_partials", 0), ("splits", ""), ("paths", "")):
+        defaults = {"seconds": 0.0, "n_partials": 0, "splits": "", "paths": "", "hashes": ""}
+        for name, default in defaults.items():
             if n and not len(getattr(self, name)):
                 object.__setattr__(self, name, [default] * n)
-        names = ("singers", "seconds", "n_partials", "splits", "paths")
+        names = ("singers", *defaults)
         columns = {name: getattr(self, name) for name in names}
         for name, column in {**columns, **self.labels}.items():
             if len(column) != n:
@@ -154,8 +157,22 @@ class EmbeddingSet:
         return EmbeddingSet(
             take(self.ids), take(self.singers), self.vectors[index], self.encoder,
             take(self.seconds), take(self.n_partials), take(self.splits), take(self.paths),
-            {name: take(column) for name, column in self.labels.items()},
+            {name: take(column) for name, column in self.labels.items()}, take(self.hashes),
         )  # fmt: skip
+
+
+def embedding_set(
+    recordings: Sequence[Recording], vectors: FloatArray, n_partials: Sequence[int], encoder: str
+) -> EmbeddingSet:
+    """Vectors with what is known of their recordings."""
+    names = sorted({name for recording in recordings for name in recording.labels})
+    return EmbeddingSet(
+        [r.id for r in recordings], [r.singer for r in recordings], vectors, encoder,
+        [r.duration for r in recordings], n_partials, [r.split for r in recordings],
+        [one_line(r.path) for r in recordings],
+        {name: [r.labels.get(name, "") for r in recordings] for name in names},
+        [r.sha256 for r in recordings],
+    )  # fmt: skip
 
 
 def write_embeddings(path: str | os.PathLike[str], embeddings: EmbeddingSet) -> None:
@@ -167,6 +184,7 @@ def write_embeddings(path: str | os.PathLike[str], embeddings: EmbeddingSet) -> 
         "singer": pa.array(embeddings.singers, pa.string()),
         "split": pa.array(embeddings.splits, pa.string()),
         "path": pa.array(embeddings.paths, pa.string()),
+        "sha256": pa.array(embeddings.hashes, pa.string()),
         "seconds": pa.array(embeddings.seconds, pa.float64()),
         "n_partials": pa.array(embeddings.n_partials, pa.int64()),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, dim),
@@ -185,12 +203,14 @@ def read_embeddings(path: str | os.PathLike[str]) -> EmbeddingSet:
     labels = {
         name: [text or "" for text in table[name].to_pylist()]
         for name in table.column_names
-        if name not in _COLUMNS and pa.types.is_string(table[name].type)
+        if name not in (*_COLUMNS, "sha256") and pa.types.is_string(table[name].type)
     }
     columns = {name: table[name].to_pylist() for name in _COLUMNS[:-1]}
+    # Files of version 0.1 have no hashes.
+    hashes = table["sha256"].to_pylist() if "sha256" in table.column_names else ()
     return EmbeddingSet(
         columns["id"], columns["singer"], vectors_of(table), encoder, columns["seconds"],
-        columns["n_partials"], columns["split"], columns["path"], labels,
+        columns["n_partials"], columns["split"], columns["path"], labels, hashes,
     )  # fmt: skip
 
 
