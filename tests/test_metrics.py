@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from singerid.errors import SingeridError
-from singerid.metrics import auc, bootstrap_eer, det_points, eer, interval, min_dcf, top_k
+from singerid.metrics import auc, det_points, eer, min_dcf, miss_at_false_alarm, roc_points
 
 
 def rates(scores, targets, threshold):
@@ -125,60 +125,32 @@ def test_min_dcf_is_at_most_that_of_a_trivial_system(case, p_target):
     assert 0 <= min_dcf(*case, p_target)[0] <= 1 + 1e-12
 
 
-def test_top_k_by_hand():
-    scores = [[0.9, 0.1, 0.5], [0.2, 0.3, 0.4], [0.7, 0.7, 0.0]]
-    assert top_k(scores, [0, 0, 0]) == pytest.approx((1 + 0 + 0.5) / 3)
-    assert top_k(scores, [0, 0, 0], k=2) == pytest.approx((1 + 0 + 1) / 3)
-    assert top_k(scores, [0, 0, 0], k=3) == 1
-    assert top_k([[0.5, -np.inf]], [0]) == 1
+@given(trials())
+def test_roc_points_are_those_of_scikit_learn(case):
+    scores, targets = case
+    thresholds, alarms, hits = roc_points(scores, targets)
+    expected_alarms, expected_hits, expected = roc_curve(targets, scores, drop_intermediate=False)
+    np.testing.assert_array_equal(thresholds, expected)
+    np.testing.assert_allclose(alarms, expected_alarms, atol=1e-12)
+    np.testing.assert_allclose(hits, expected_hits, atol=1e-12)
 
 
-@given(st.integers(1, 9), st.integers(1, 9))
-def test_top_k_of_equal_scores_is_chance(n_singers, k):
-    scores = np.ones((4, n_singers))
-    assert top_k(scores, np.arange(4) % n_singers, k) == pytest.approx(min(1, k / n_singers))
+@given(trials(), st.floats(0, 1))
+def test_miss_at_false_alarm_equals_brute_force(case, rate):
+    scores, targets = case
+    points = [(t, *rates(scores, targets, t)) for t in [*sorted(set(scores)), np.inf]]
+    allowed = [(miss, threshold) for threshold, miss, alarm in points if alarm <= rate]
+    miss, threshold = miss_at_false_alarm(scores, targets, rate)
+    assert (miss, threshold) == (pytest.approx(min(allowed)[0]), min(allowed)[1])
 
 
-def copies_eer(scores, targets, a, b, count):
-    """EER with each trial written out as often as its singers were drawn."""
-    times = np.where(targets, count[a], count[a] * count[b])
-    return eer(np.repeat(scores, times), np.repeat(targets, times))[0]
-
-
-def test_bootstrap_equals_trials_written_out():
-    rng = np.random.default_rng(2)
-    a, b = rng.integers(0, 6, (2, 300))
-    targets = a == b
-    scores = np.round(rng.normal(size=300) + targets, 1)  # with ties
-    names = np.array([7, 40, 3, 99, 12, 5])  # any integers
-    found = bootstrap_eer(scores, targets, names[a], names[b], 50, np.random.default_rng(3))
-    order = np.argsort(np.argsort(names))
-    counts = np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6), size=50)
-    expected = [copies_eer(scores, targets, order[a], order[b], count) for count in counts]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-    again = bootstrap_eer(scores, targets, names[a], names[b], 50, np.random.default_rng(3))
-    np.testing.assert_array_equal(found, again)
-
-
-def test_bootstrap_sees_that_trials_of_a_singer_depend_on_each_other():
-    rng = np.random.default_rng(4)
-    offset = rng.normal(size=20)  # an easy or a hard singer
-    a, b = rng.integers(0, 20, (2, 20_000))
-    targets = a == b
-    scores = 1.5 * targets + offset[a] + offset[b] + 0.1 * rng.normal(size=20_000)
-    by_singer = bootstrap_eer(scores, targets, a, b, 100, rng)
-    each_its_own = np.arange(20_000)
-    independent = bootstrap_eer(scores, targets, each_its_own, each_its_own + 20_000, 20, rng)
-    assert by_singer.std() > 3 * independent.std()
-    low, high = interval(by_singer)
-    assert low < eer(scores, targets)[0] < high
-
-
-def test_draws_without_a_class_are_nan_and_left_out():
-    rates = bootstrap_eer([1.0, 0.0], [True, False], [0, 0], [0, 1], 200, np.random.default_rng(0))
-    assert np.isnan(rates).any()
-    assert set(rates[~np.isnan(rates)]) == {0.0}
-    assert interval([np.nan, 1, 2, 3], 0.5) == (1.5, 2.5)
+def test_miss_at_false_alarm_by_hand():
+    scores, targets = [4, 3, 2, 1, 3.5, 2.5, 0, 0], [True] * 4 + [False] * 4
+    assert miss_at_false_alarm(scores, targets, 0.24) == (0.75, 4)  # no false alarm is left
+    assert miss_at_false_alarm(scores, targets, 0.25) == (0.5, 3)  # one of four: 3.5
+    assert miss_at_false_alarm(scores, targets, 1) == (0, 0)
+    assert miss_at_false_alarm([1, 2], [True, False], 0.5) == (1, np.inf)
+    assert miss_at_false_alarm([7, 7], [True, False], 0) == (1, np.inf)  # a tie
 
 
 @pytest.mark.parametrize(
@@ -195,25 +167,23 @@ def test_draws_without_a_class_are_nan_and_left_out():
     ],
 )
 def test_bad_trials(scores, targets, message):
-    for metric in (det_points, eer, auc, min_dcf):
+    for metric in (det_points, roc_points, eer, auc, min_dcf):
         with pytest.raises(SingeridError, match=message):
             metric(scores, targets)
+    with pytest.raises(SingeridError, match=message):
+        miss_at_false_alarm(scores, targets, 0.1)
 
 
-def test_bad_parameters():
-    with pytest.raises(SingeridError, match="detection cost out of range; found p_target 1"):
-        min_dcf([0, 1], [False, True], 1)
-    with pytest.raises(SingeridError, match="singers do not fit scores; expected 2 of each"):
-        bootstrap_eer([0, 1], [False, True], [0], [0], 5, np.random.default_rng(0))
-    with pytest.raises(SingeridError, match="no interval; found 0 samples"):
-        interval([np.nan])
-    with pytest.raises(SingeridError, match=r"scores do not fit singers; found shapes \(1, 2\)"):
-        top_k([[1, 2]], [0, 1])
-    with pytest.raises(
-        SingeridError, match=r"k or a singer is out of range; found k 1, singers 2…2"
-    ):
-        top_k([[1, 2]], [2])
-    with pytest.raises(SingeridError, match="found k 0"):
-        top_k([[1, 2]], [1], 0)
-    with pytest.raises(SingeridError, match="query 1: a score is NaN"):
-        top_k([[1, 2], [1, np.nan]], [0, 0])
+@pytest.mark.parametrize(
+    "parameters",
+    [(1,), (0,), (np.nan,), (0.5, 0), (0.5, 1, -1), (0.5, np.inf), (0.5, 1, np.nan)],
+)
+def test_bad_costs(parameters):
+    with pytest.raises(SingeridError, match="detection cost out of range; found p_target"):
+        min_dcf([0, 1], [False, True], *parameters)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, np.nan])
+def test_bad_rates(rate):
+    with pytest.raises(SingeridError, match=f"false alarm rate is out of range; found {rate}"):
+        miss_at_false_alarm([0, 1], [False, True], rate)

@@ -56,9 +56,9 @@ def counted(monkeypatch):
     """The ids that are extracted from now on."""
     done, real = [], extraction._analyze_one
 
-    def count(recording, *args):
+    def count(recording, **settings):
         done.append(recording.id)
-        return real(recording, *args)
+        return real(recording, **settings)
 
     monkeypatch.setattr(extraction, "_analyze_one", count)
     return done
@@ -337,7 +337,7 @@ def test_killed_between_frames_and_index(few, whole, tmp_path, monkeypatch, n_wr
         "from singerid.config import FeatureSpec\n"
         "from singerid.records import read_recordings\n"
         "extraction.SHARD_BYTES = 3100\n"
-        "real, n = extraction._write_all, 0\n"
+        "real, n = extraction.write_all, 0\n"
         "def write(handle, data):\n"
         "    global n\n"
         "    n += 1\n"
@@ -345,7 +345,7 @@ def test_killed_between_frames_and_index(few, whole, tmp_path, monkeypatch, n_wr
         "        os.write(handle, data[: len(data) // 2])\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    real(handle, data)\n"
-        "extraction._write_all = write\n"
+        "extraction.write_all = write\n"
         "spec = FeatureSpec(mel={'n_mels': 8})\n"
         "extraction.extract(read_recordings('m.jsonl'), Path('store'), spec)\n"
     )

@@ -8,11 +8,15 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from singerid import __version__
+from singerid.commands.asking import identify, verify
 from singerid.commands.corpus import features, manifest, resynthesize
+from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
+from singerid.commands.robust import robustness
 from singerid.commands.training import import_weights, train
-from singerid.commands.vectors import embed, evaluate, plot, table
+from singerid.commands.vectors import embed, plot, table
 from singerid.config import Config, to_yaml
 from singerid.corpora import CORPORA
 from singerid.errors import SingeridError
@@ -70,8 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("singerid", description="Who is singing?", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"singerid {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, run, output, sections, add in _COMMANDS:
-        sub = commands.add_parser(
+    groups: dict[str, Any] = {"": commands}
+    for full_name, run, output, sections, add in _COMMANDS:
+        group, _, name = full_name.rpartition(" ")
+        if group not in groups:
+            outer = commands.add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
+            groups[group] = outer.add_subparsers(metavar="COMMAND", required=True)
+        sub = groups[group].add_parser(
             name, help=run.__doc__, description=run.__doc__, allow_abbrev=False
         )
         sub.set_defaults(run=run)
@@ -131,7 +140,7 @@ def _add_import(sub: argparse.ArgumentParser) -> None:
 
 def _add_embed(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("inputs", nargs="+", help="audio files, one manifest.jsonl or one store")
-    sub.add_argument("--encoder", required=True, help="run folder or encoder file")
+    _add_encoder(sub)
     _add_select(sub)
     _add_workers(sub)
 
@@ -139,6 +148,94 @@ def _add_embed(sub: argparse.ArgumentParser) -> None:
 def _add_embeddings(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("embeddings", help="embeddings.parquet")
     _add_select(sub)
+
+
+def _add_sets(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("embeddings", nargs="+", help="embeddings.parquet; of several encoders")
+    sub.add_argument("--list", metavar="FILE", help="take these trials and draw none")
+    sub.add_argument("--models", metavar="FILE", help="recordings of each model in the trials")
+    _add_select(sub)
+
+
+def _add_evaluate(sub: argparse.ArgumentParser) -> None:
+    _add_sets(sub)
+    sub.add_argument("--calibration", metavar="FILE", help="judge these probabilities as well")
+
+
+def _add_calibrate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "embeddings", nargs="+",
+        help="embeddings.parquet of development singers; of several durations, one file each",
+    )  # fmt: skip
+    sub.add_argument(
+        "--background", metavar="FILE",
+        help="embeddings of other singers, for transform, PLDA and cohort",
+    )  # fmt: skip
+    _add_select(sub)
+
+
+def _add_trials_build(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", help="manifest.jsonl or embeddings.parquet")
+    sub.add_argument(
+        "--format", default="voxceleb", metavar="voxceleb|kaldi|speaker_pairs",
+        help="of the list (default: %(default)s)",
+    )  # fmt: skip
+    _add_train_manifest(sub)
+    _add_select(sub)
+
+
+def _add_trials_lint(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("trials", help="list of trials in any format")
+    sub.add_argument("source", help="manifest.jsonl or embeddings.parquet that it is about")
+    sub.add_argument("--models", metavar="FILE", help="recordings of each model in the trials")
+    _add_train_manifest(sub)
+
+
+def _add_train_manifest(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--train", metavar="FILE", help="manifest that the encoder was trained on")
+
+
+def _add_robustness(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("manifest", help="manifest.jsonl")
+    _add_encoder(sub)
+    _add_select(sub)
+    _add_workers(sub)
+
+
+def _add_verify(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("files", nargs=2, metavar="FILE", help="two recordings")
+    _add_asking(sub)
+
+
+def _add_identify(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("table", help="table.parquet")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="recordings")
+    sub.add_argument("--top", type=int, default=3, metavar="N", help="candidates (default: 3)")
+    _add_asking(sub)
+
+
+def _add_asking(sub: argparse.ArgumentParser) -> None:
+    _add_encoder(sub)
+    sub.add_argument(
+        "--calibration", metavar="FILE",
+        help="of the encoder (default: calibration.safetensors beside it)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--prior", type=float, default=0.5, metavar="P",
+        help="probability of the same singer before listening (default: %(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--false-alarm", type=float, default=0.01, metavar="RATE",
+        help="share of other singers that may be accepted (default: %(default)s)",
+    )  # fmt: skip
+    sub.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_encoder(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--encoder", required=True,
+        help="run folder, encoder file, model.onnx, model.pt, mfcc or resemblyzer",
+    )  # fmt: skip
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:
@@ -163,6 +260,7 @@ def _add_nothing(sub: argparse.ArgumentParser) -> None:
     pass
 
 
+_GROUPS = {"trials": "Lists of trials: which recordings are compared with which."}
 _TRAIN = ["batch", "augment", "encoder", "loss", "train"]
 _COMMANDS: list[
     tuple[str, Callable[[argparse.Namespace], None], str | None, list[str], Adder]
@@ -172,7 +270,14 @@ _COMMANDS: list[
     ("train", train, None, [*_TRAIN, *FRONT_END], _add_train),
     ("embed", embed, "FILE.parquet", ["embed"], _add_embed),
     ("table", table, "FILE.parquet", ["table"], _add_embeddings),
-    ("evaluate", evaluate, "FOLDER", ["evaluate"], _add_embeddings),
+    ("trials build", trials_build, "FILE", ["trials"], _add_trials_build),
+    ("trials lint", trials_lint, None, [], _add_trials_lint),
+    ("evaluate", evaluate, "FOLDER", ["trials", "evaluate"], _add_evaluate),
+    ("leaderboard", leaderboard, "FILE.md", ["trials", "evaluate"], _add_sets),
+    ("robustness", robustness, "FOLDER", ["trials", "robustness", "embed"], _add_robustness),
+    ("calibrate", calibrate, "calibration.safetensors", ["trials", "calibrate"], _add_calibrate),
+    ("verify", verify, None, [], _add_verify),
+    ("identify", identify, None, [], _add_identify),
     ("plot", plot, "FILE.png", ["plot"], _add_embeddings),
     ("import", import_weights, "encoder.safetensors", FRONT_END, _add_import),
     ("resynthesize", resynthesize, "FILE.wav", [], _add_resynthesize),

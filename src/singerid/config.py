@@ -18,15 +18,18 @@ from singerid.errors import ConfigError
 from singerid.sections import (
     AugmentSettings,
     BatchSettings,
+    CalibrateSettings,
     EmbedSettings,
     EncoderSettings,
     EvaluateSettings,
     LossSettings,
     ManifestSettings,
     PlotSettings,
+    RobustnessSettings,
     Section,
     TableSettings,
     TrainSettings,
+    TrialSettings,
 )
 from singerid.spec import (
     AudioSettings,
@@ -62,7 +65,10 @@ class Config(Section):
     train: TrainSettings = TrainSettings()
     embed: EmbedSettings = EmbedSettings()
     table: TableSettings = TableSettings()
+    trials: TrialSettings = TrialSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    calibrate: CalibrateSettings = CalibrateSettings()
+    robustness: RobustnessSettings = RobustnessSettings()
     plot: PlotSettings = PlotSettings()
 
     @property

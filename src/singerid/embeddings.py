@@ -118,6 +118,13 @@ class EmbeddingSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def columns(self) -> dict[str, Sequence[str]]:
+        """Everything that is known of the rows as texts: singer, split, path, sha256, labels."""
+        return {
+            "singer": self.singers, "split": self.splits, "path": self.paths,
+            "sha256": self.hashes, **self.labels,
+        }  # fmt: skip
+
     def label(self, name: str) -> list[str]:
         """Column of label `name`; also ``singer`` and ``split``.
 

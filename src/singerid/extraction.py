@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
-from threadpoolctl import threadpool_limits
 
-from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
+from singerid.appending import (
+    begin_folder,
+    in_turn,
+    locked,
+    open_at,
+    processes,
+    write_all,
+    write_error,
+)
+from singerid.errors import BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
-from singerid.records import Recording, atomic_write, write_recordings
+from singerid.records import Recording, write_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import (
     Entry,
@@ -37,7 +43,6 @@ from singerid.store import (
 FloatArray = npt.NDArray[np.float32]
 Outcome = tuple[FloatArray, list[str]] | SingeridError
 SHARD_BYTES = 1 << 30
-_AHEAD_SECONDS = 3600.0  # their default features take 72 MB
 
 
 @dataclass
@@ -84,13 +89,7 @@ def extract(
     """
     path = Path(path)
     _prepare(path, spec)
-    try:
-        lock = FileLock(path / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise StoreError(
-            "is being written by another process", where=path, do="wait for it to finish"
-        ) from None
-    with lock:
+    with locked(path):
         result = Extraction()
         failed: set[str] = set()
         with _Writer(path, spec) as writer:
@@ -144,17 +143,7 @@ def _prepare(path: Path, spec: FeatureSpec) -> None:
                 do="use another folder, or the settings of the store",
             )  # fmt: skip
         return
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError("folder cannot be made", where=path, found=error.strerror) from error
-    if strangers := [p.name for p in path.iterdir() if not p.name.startswith(".")]:
-        raise StoreError(
-            "folder holds something else", where=path, found=sorted(strangers)[0],
-            do="use an empty folder",
-        )  # fmt: skip
-    with atomic_write(path / "spec.json") as file:
-        file.write(spec.model_dump_json(indent=2) + "\n")
+    begin_folder(path, spec.model_dump_json(indent=2))
 
 
 def _difference(found: FeatureSpec, wanted: FeatureSpec) -> str:
@@ -174,55 +163,21 @@ def analyze(
 ) -> Iterator[tuple[Recording, Outcome]]:
     """Features and warnings, or the error, of each recording in turn.
 
-    Workers run ahead of what is taken, by so many seconds of audio that memory stays bounded
-    and a long recording does not make the others wait. They are threads where everything
-    releases the interpreter's lock (decoding, resampling, mel: no start-up, no copying), and
-    processes where pitch or WORLD is asked for, which hold it.
+    Workers are threads where everything releases the interpreter's lock (decoding, resampling,
+    mel: no start-up, no copying), and processes where pitch or WORLD is asked for, which hold it.
 
     Args:
         recordings: what to analyze; results come in this order.
         spec: the front end.
         n_workers: recordings that are analyzed at once.
     """
-    with threadpool_limits(1, "blas"):  # workers share the cores already
-        if n_workers <= 1 or len(recordings) < 2:
-            for recording in recordings:
-                yield recording, _analyze_one(recording, spec)
-            return
-        pool = _pool(spec, n_workers)
-        waiting: deque[tuple[Recording, Future[Outcome]]] = deque()
-        ahead = 0.0
-        try:
-            for recording in recordings:
-                ahead += recording.duration
-                while len(waiting) > n_workers and ahead > _AHEAD_SECONDS:
-                    first, future = waiting.popleft()
-                    ahead -= first.duration
-                    yield first, future.result()
-                waiting.append((recording, pool.submit(_analyze_one, recording, spec)))
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:  # also when the user interrupts
-            pool.shutdown(cancel_futures=True)
+    uses_threads = spec.features.stream == "mel" and not spec.pitch.condition
+    make_pool: Callable[[int], Executor] = ThreadPoolExecutor if uses_threads else processes
+    return in_turn(recordings, partial(_analyze_one, spec=spec), n_workers, make_pool)
 
 
-def _pool(spec: FeatureSpec, n_workers: int) -> Executor:
-    if spec.features.stream == "mel" and not spec.pitch.condition:
-        return ThreadPoolExecutor(n_workers)
-    # forkserver: no copy of a parent that may hold threads; workers never import torch.
-    context = get_context("forkserver")
-    return ProcessPoolExecutor(n_workers, context, threadpool_limits, (1, "blas"))
-
-
-def _analyze_one(recording: Recording, spec: FeatureSpec) -> Outcome:
-    """An error is a value here, so that the rest goes on."""
-    try:
-        return extract_file(recording.path, recording.channel, spec)
-    except SingeridError as error:
-        return error
-    except MemoryError:
-        return AudioError("does not fit into memory", where=recording.path)
+def _analyze_one(recording: Recording, spec: FeatureSpec) -> tuple[FloatArray, list[str]]:
+    return extract_file(recording.path, recording.channel, spec)
 
 
 class _Writer:
@@ -246,16 +201,9 @@ class _Writer:
                 self._shard, self._rows, self._index_bytes = entry.shard, rows, end
 
     def __enter__(self) -> Self:
-        self._index = self._open_at(self.path / "index.jsonl", self._index_bytes)
-        self._file = self._open_at(shard_path(self.path, self._shard), self._rows * self._row_bytes)
+        self._index = open_at(self.path / "index.jsonl", self._index_bytes)
+        self._file = open_at(shard_path(self.path, self._shard), self._rows * self._row_bytes)
         return self
-
-    def _open_at(self, file: Path, size: int) -> int:
-        """Open for writing behind `size` bytes; what lies beyond was never indexed."""
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        os.ftruncate(handle, size)
-        os.lseek(handle, size, os.SEEK_SET)
-        return handle
 
     def append(self, recording: Recording, frames: FloatArray) -> None:
         """Write frames, then their index line."""
@@ -267,19 +215,16 @@ class _Writer:
                 recording.id, source_of(recording), self._shard, self._rows, len(data),
                 zlib.crc32(data.data),
             )  # fmt: skip
-            _write_all(self._file, data.data.cast("B"))
-            _write_all(self._index, memoryview((json.dumps(asdict(entry)) + "\n").encode()))
+            write_all(self._file, data.data.cast("B"))
+            write_all(self._index, memoryview((json.dumps(asdict(entry)) + "\n").encode()))
         except OSError as error:
-            raise StoreError(
-                "cannot be written", where=self.path, found=error.strerror,
-                do="free space, then run the same command again: it goes on where it stopped",
-            ) from error  # fmt: skip
+            raise write_error(self.path, error) from error
         self._rows += len(data)
         self.entries[entry.id] = entry
 
     def _roll_over(self) -> None:
         """Go on with the next shard."""
-        file = self._open_at(shard_path(self.path, self._shard + 1), 0)
+        file = open_at(shard_path(self.path, self._shard + 1), 0)
         os.fsync(self._file)
         os.close(self._file)
         self._file, self._shard, self._rows = file, self._shard + 1, 0
@@ -291,8 +236,3 @@ class _Writer:
         finally:
             os.close(self._file)
             os.close(self._index)
-
-
-def _write_all(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]

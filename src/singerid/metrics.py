@@ -12,10 +12,13 @@ Conventions, the same in every function:
 - The equal error rate (EER) lies on that curve, where miss = false alarm. It is not taken on the
   ROC's convex hull (Brümmer & de Villiers 2013, *The BOSARIS Toolkit*), which is never higher.
 - The detection cost (DCF) is that of NIST's speaker recognition evaluations (Doddington et al.
-  2000, *Speech Communication* 31), divided by the cost of the better trivial system.
+  2000, *Speech Communication* 31), divided by the cost of the better trivial system: to accept,
+  or to reject, everything. Its least value over the thresholds is here; the value at the
+  threshold that a calibration chose is in `likelihood`.
 - The AUC is P(target's score > nontarget's) + P(equal) / 2 (Hanley & McNeil 1982, *Radiology* 143).
-- Trials that share a singer are dependent, so intervals come from resampling singers, not trials
-  (Bolle, Ratha & Pankanti 2004, *Computer Vision and Image Understanding* 93, "subsets bootstrap").
+- A miss rate at a given false alarm rate is that of an operating point, not between two: the
+  given rate is kept, never exceeded.
+- Trials that share a singer are dependent: intervals are in `bootstrap`.
 """
 
 from __future__ import annotations
@@ -46,14 +49,34 @@ def det_points(
     Raises:
         SingeridError: lengths differ, a score is not finite, or a class is empty.
     """
-    scores, targets = _checked(scores, targets)
-    order, ends = _tie_groups(scores)
+    scores, targets = checked_trials(scores, targets)
+    order, ends = tie_groups(scores)
     rejected = np.cumsum(targets[order])[ends]
     n_targets = rejected[-1]
     n_nontargets = len(scores) - n_targets
     misses = np.append(0, rejected) / n_targets
     false_alarms = np.append(n_nontargets, n_nontargets - (ends + 1 - rejected)) / n_nontargets
     return np.append(scores[order[ends]], np.inf), misses, false_alarms
+
+
+def roc_points(
+    scores: npt.ArrayLike, targets: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Operating points of the receiver operating characteristic, from strict to lax.
+
+    Args:
+        scores: `(n,)`, finite.
+        targets: bool `(n,)`.
+
+    Returns:
+        Thresholds, descending: infinity, then every distinct score; false alarm rates, from 0 to
+        1; and hit rates (1 - miss), from 0 to 1.
+
+    Raises:
+        SingeridError: see `det_points`.
+    """
+    thresholds, misses, false_alarms = det_points(scores, targets)
+    return thresholds[::-1], false_alarms[::-1], 1 - misses[::-1]
 
 
 def eer(scores: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[float, float]:
@@ -108,15 +131,9 @@ def min_dcf(
     Raises:
         SingeridError: see `det_points`, or a parameter out of range.
     """
-    if not (0 < p_target < 1 and 0 < c_miss < np.inf and 0 < c_false_alarm < np.inf):
-        raise SingeridError(
-            "detection cost out of range",
-            found=f"p_target {p_target}, c_miss {c_miss}, c_false_alarm {c_false_alarm}",
-            expected="0 < p_target < 1 and finite positive costs",
-        )
+    of_misses, of_alarms = cost_weights(p_target, c_miss, c_false_alarm)
     thresholds, misses, false_alarms = det_points(scores, targets)
-    of_misses, of_alarms = p_target * c_miss, (1 - p_target) * c_false_alarm
-    costs = (of_misses * misses + of_alarms * false_alarms) / min(of_misses, of_alarms)
+    costs = of_misses * misses + of_alarms * false_alarms
     best = int(np.argmin(costs))
     return float(costs[best]), float(thresholds[best])
 
@@ -131,136 +148,73 @@ def auc(scores: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     return float(1 - np.sum(-np.diff(false_alarms) * (misses[1:] + misses[:-1]) / 2))
 
 
-def top_k(scores: npt.ArrayLike, singers: npt.ArrayLike, k: int = 1) -> float:
-    """Closed-set identification: how often the right singer is among the k best.
-
-    Candidates that tie are in random order, and the expectation is returned: equal scores for
-    all N candidates give exactly k / N. A candidate with score -inf is out of the question.
-
-    Args:
-        scores: `(n_queries, n_candidates)`, not NaN.
-        singers: `(n_queries,)`, the column of the right singer.
-        k: number of guesses, at least 1.
-
-    Returns:
-        Fraction in [0, 1]; k = 1: the accuracy.
-
-    Raises:
-        SingeridError: shapes do not fit, no query, a NaN, a column or k out of range.
-    """
-    scores, singers = np.asarray(scores, np.float64), np.asarray(singers)
-    if scores.ndim != 2 or singers.shape != scores.shape[:1] or not scores.size:
-        raise SingeridError(
-            "scores do not fit singers", found=f"shapes {scores.shape} and {singers.shape}",
-            expected="(n_queries, n_candidates) and (n_queries,), not empty",
-        )  # fmt: skip
-    if k < 1 or singers.min() < 0 or singers.max() >= scores.shape[1]:
-        raise SingeridError(
-            "k or a singer is out of range",
-            found=f"k {k}, singers {singers.min()}…{singers.max()}",
-            expected=f"k at least 1, singers in 0…{scores.shape[1] - 1}",
-        )
-    if np.isnan(scores).any():
-        raise SingeridError("a score is NaN", where=f"query {np.argwhere(np.isnan(scores))[0][0]}")
-    right = scores[np.arange(len(scores)), singers][:, None]
-    n_better, n_tied = (scores > right).sum(axis=1), (scores == right).sum(axis=1)
-    return float(np.clip((k - n_better) / n_tied, 0, 1).mean())
-
-
-def bootstrap_eer(
-    scores: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    enroll_singers: npt.ArrayLike,
-    test_singers: npt.ArrayLike,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Equal error rates of resampled sets of singers.
-
-    Each resample draws as many singers as there are, with replacement. A singer drawn c times
-    stands for c different people, so that a target trial counts c times, and a nontarget trial
-    of two singers counts c × c' times; copies of one singer are not paired with each other.
+def miss_at_false_alarm(
+    scores: npt.ArrayLike, targets: npt.ArrayLike, rate: float
+) -> tuple[float, float]:
+    """Least miss rate where false alarms are no more than `rate` (FRR at a fixed FAR).
 
     Args:
         scores: `(n,)`, finite.
         targets: bool `(n,)`.
-        enroll_singers: `(n,)`, singer of each trial's enrolled recording, any integers.
-        test_singers: `(n,)`, singer of the tested recording; as enrolled for targets.
-        n_resamples: how often to draw.
-        rng: source of the draws.
+        rate: greatest false alarm rate, in [0, 1]. Below 1 / (number of nontargets) no false
+            alarm at all is left; rates that rest on fewer than 30 errors are not to be trusted
+            (Doddington et al. 2000).
 
     Returns:
-        `(n_resamples,)`; NaN where a draw leaves no target or no nontarget.
+        The miss rate, and the lowest threshold among the scores that keeps the false alarm rate
+        (infinity: reject all).
 
     Raises:
-        SingeridError: see `det_points`.
+        SingeridError: see `det_points`, or the rate is out of range.
     """
-    scores, targets = _checked(scores, targets)
-    pairs = np.stack([np.asarray(enroll_singers), np.asarray(test_singers)])
-    if pairs.shape != (2, len(scores)):
-        raise SingeridError("singers do not fit scores", expected=f"{len(scores)} of each")
-    singers, pairs = np.unique(pairs, return_inverse=True)
-    pairs = pairs.reshape(2, -1).astype(np.intp)
-    pairs[1, targets] = len(singers)  # an extra "singer" that always counts once
-    order, ends = _tie_groups(scores)
-    enroll, test, where = pairs[0, order], pairs[1, order], np.flatnonzero(targets[order])
-    n_rejected = np.searchsorted(where, ends, side="right")
-    n_draws = len(singers)
-    counts = rng.multinomial(n_draws, np.full(n_draws, 1 / n_draws), size=n_resamples)
-    rates = np.full(n_resamples, np.nan)
-    for i, count in enumerate(np.column_stack([counts, np.ones(n_resamples)]).astype(np.float64)):
-        weights = count[enroll]
-        weights *= count[test]
-        of_targets = weights[where]
-        sum_targets = of_targets.sum()
-        sum_nontargets = weights.sum() - sum_targets
-        if sum_targets > 0 and sum_nontargets > 0:
-            weights /= sum_nontargets
-            weights[where] = of_targets / sum_targets
-            rates[i] = _weighted_eer(weights, of_targets / sum_targets, ends, n_rejected)
-    return rates
+    check_rate(rate)
+    thresholds, misses, false_alarms = det_points(scores, targets)
+    first = int(np.argmax(false_alarms <= rate))
+    return float(misses[first]), float(thresholds[first])
 
 
-def interval(samples: npt.ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Central percentile interval of bootstrap samples; NaN samples are left out.
+def cost_weights(
+    p_target: float, c_miss: float = 1.0, c_false_alarm: float = 1.0
+) -> tuple[float, float]:
+    """What a miss rate and a false alarm rate of 1 cost, the cheaper of them being 1.
 
     Raises:
-        SingeridError: no sample is left, or the level is not in (0, 1).
+        SingeridError: a parameter is out of range.
     """
-    values = np.asarray(samples, np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values) or not 0 < level < 1:
-        raise SingeridError("no interval", found=f"{len(values)} samples, level {level}")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    if not (0 < p_target < 1 and 0 < c_miss < np.inf and 0 < c_false_alarm < np.inf):
+        raise SingeridError(
+            "detection cost out of range",
+            found=f"p_target {p_target}, c_miss {c_miss}, c_false_alarm {c_false_alarm}",
+            expected="0 < p_target < 1 and finite positive costs",
+        )
+    of_misses, of_alarms = p_target * c_miss, (1 - p_target) * c_false_alarm
+    trivial = min(of_misses, of_alarms)
+    return of_misses / trivial, of_alarms / trivial
 
 
-def _weighted_eer(
-    weights: FloatArray, of_targets: FloatArray, ends: IntArray, n_rejected: IntArray
-) -> float:
-    """EER of trials in ascending order of score, the weights of each class summing to 1.
+def check_rate(rate: float) -> None:
+    """Refuse a false alarm rate that is none.
 
-    The cumulative weight of both classes is miss + (1 - false alarm), from 0 to 2; the EER is
-    where it passes 1.
+    Raises:
+        SingeridError: not in [0, 1].
     """
-    total = np.cumsum(weights)[ends]
-    right = int(np.searchsorted(total, 1))
-    left_total = total[right - 1] if right else 0.0
-    left_miss = of_targets[: n_rejected[right - 1]].sum() if right else 0.0
-    step = of_targets[: n_rejected[right]].sum() - left_miss
-    share = (1 - left_total) / (total[right] - left_total)
-    return float(left_miss + share * step)
+    if not 0 <= rate <= 1:
+        raise SingeridError("a false alarm rate is out of range", found=rate, expected="0…1")
 
 
-def _tie_groups(scores: FloatArray) -> tuple[IntArray, IntArray]:
+def tie_groups(scores: FloatArray) -> tuple[IntArray, IntArray]:
     """Order of ascending score, and the position in it of the last trial of each distinct score."""
     order = np.argsort(scores)
     ends = np.flatnonzero(np.diff(scores[order]))
     return order, np.append(ends, len(scores) - 1)
 
 
-def _checked(scores: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
-    """Scores and targets as arrays, or an error that says what is wrong with them."""
+def checked_trials(scores: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Scores and targets as arrays, or an error that says what is wrong with them.
+
+    Raises:
+        SingeridError: see `det_points`.
+    """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets)
     if scores.ndim != 1 or scores.shape != targets.shape:
         raise SingeridError(

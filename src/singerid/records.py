@@ -7,13 +7,13 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-from singerid.errors import ManifestError
+from singerid.errors import ManifestError, one_line
 
 SPLITS = ("train", "valid", "test")
 CHANNELS = ("mix", "left", "right")
@@ -258,3 +258,13 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     if not recordings:
         raise ManifestError("the manifest lists no recordings", where=path)
     return recordings
+
+
+def columns_of(recordings: Sequence[Recording]) -> dict[str, Sequence[str]]:
+    """What is known of recordings as texts: singer, split, path, sha256 and labels, "" if unknown."""
+    names = sorted({name for recording in recordings for name in recording.labels})
+    columns: dict[str, Sequence[str]] = {
+        "singer": [r.singer for r in recordings], "split": [r.split for r in recordings],
+        "path": [one_line(r.path) for r in recordings], "sha256": [r.sha256 for r in recordings],
+    }  # fmt: skip
+    return columns | {name: [r.labels.get(name, "") for r in recordings] for name in names}

@@ -1,13 +1,14 @@
-"""Scores from embeddings: recordings against recordings and against singers' centroids."""
+"""Scores from embeddings: recordings against recordings, models of several, and centroids."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from singerid.metrics import top_k
+from singerid.errors import SingeridError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -34,76 +35,101 @@ def cosine(vectors: Vectors, enroll: IntArray, test: IntArray) -> FloatArray:
     for start in range(0, len(enroll), _BLOCK):
         block = slice(start, start + _BLOCK)
         scores[block] = np.einsum("ij,ij->i", vectors[enroll[block]], vectors[test[block]])
-    return _rounded(scores)
+    return rounded(scores)
 
 
-def centroid_accuracy(
+def model_cosine(
     vectors: Vectors,
-    singers: Sequence[str],
-    *,
-    songs: Sequence[str] | None = None,
-    corpora: Sequence[str] | None = None,
-) -> tuple[float | None, int]:
-    """Share of recordings that are nearest to the centroid of their own singer.
-
-    A recording is never in its own singer's centroid. Recordings of singers with a single one
-    are not asked for, but their singers stay candidates. Ties count as in `metrics.top_k`.
+    models: Sequence[Sequence[int]],
+    enroll: IntArray,
+    test: IntArray,
+    how: Literal["centroid", "mean", "max"] = "centroid",
+) -> FloatArray:
+    """Scores of recordings against models of several recordings, rounded as in `cosine`.
 
     Args:
         vectors: `(n, dim)`, unit length.
-        singers: singer of each.
-        songs: song of each ("": a song of its own); if given, a recording's own song is left out
-            of its singer's centroid, if that leaves any.
-        corpora: corpus of each; if given, the candidates are the singers in it.
+        models: rows behind each model, at least one.
+        enroll: `(n_trials,)`, models.
+        test: `(n_trials,)`, rows.
+        how: cosine with the normalized mean of the model's vectors (centroid), or the mean or
+            the greatest of the cosines with each of them.
 
     Returns:
-        The accuracy (None if no singer has two recordings), and how many recordings it is of.
+        float64 `(n_trials,)` in [-1, 1].
+
+    Raises:
+        SingeridError: a model is empty or names a row that does not exist.
     """
-    n = len(singers)
-    corpus = _numbered(corpora or [""] * n)
-    singer = _numbered(zip(singers, corpus, strict=True))
-    takes = (songs[i] or i for i in range(n)) if songs else range(n)
-    song = _numbered(zip(singer, takes, strict=True))
-    n_own, n_same_song = np.bincount(singer)[singer], np.bincount(song)[song]
-    asked = np.flatnonzero(n_own > 1)
-    if not len(asked):
-        return None, 0
-    doubles = np.asarray(vectors, np.float64)
-    sums, song_sums = _sums(doubles, singer), _sums(doubles, song)
-    centroids = _unit(sums).T
-    corpus_of_singer = corpus[np.unique(singer, return_index=True)[1]]
-    n_right = 0.0
-    for rows in np.split(asked, range(_BLOCK, len(asked), _BLOCK)):
-        queries, right = doubles[rows], singer[rows]
-        has_other_songs = (n_same_song[rows] < n_own[rows])[:, None]
-        rest = sums[right] - np.where(has_other_songs, song_sums[song[rows]], queries)
-        scores = queries @ centroids
-        scores[np.arange(len(rows)), right] = np.einsum("ij,ij->i", queries, _unit(rest))
-        scores = _rounded(scores)
-        scores[corpus[rows][:, None] != corpus_of_singer] = -np.inf
-        n_right += top_k(scores, right) * len(rows)
-    return n_right / len(asked), len(asked)
+    if how == "max":
+        return _greatest_cosine(vectors, models, enroll, test)
+    means = model_means(vectors, models)
+    if how == "centroid":
+        means = unit(means)
+    scores = np.empty(len(enroll), np.float64)
+    for start in range(0, len(enroll), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        scores[block] = np.einsum("ij,ij->i", means[enroll[block]], vectors[test[block]])
+    return rounded(scores)
 
 
-def _rounded(scores: FloatArray) -> FloatArray:
+def model_means(vectors: Vectors, models: Sequence[Sequence[int]]) -> FloatArray:
+    """Mean of the vectors `(n, dim)` behind each model, float64 `(n_models, dim)`.
+
+    Raises:
+        SingeridError: a model is empty or names a row that does not exist.
+    """
+    rows, starts = _flat(models, len(vectors))
+    counts = np.diff(np.append(starts, len(rows)))
+    means = np.empty((len(models), vectors.shape[1]))
+    # One block of models at a time: the vectors gathered for all at once may be many.
+    for first in range(0, len(models), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        begin, end = starts[first], starts[block][-1] + counts[block][-1]
+        gathered = np.asarray(vectors[rows[begin:end]], np.float64)
+        means[block] = np.add.reduceat(gathered, starts[block] - begin) / counts[block, None]
+    return means
+
+
+def _greatest_cosine(
+    vectors: Vectors, models: Sequence[Sequence[int]], enroll: IntArray, test: IntArray
+) -> FloatArray:
+    """The greatest cosine of each trial's test vector with those of its model."""
+    rows, starts = _flat(models, len(vectors))
+    counts = np.diff(np.append(starts, len(rows)))
+    scores = np.empty(len(enroll), np.float64)
+    for first in range(0, len(enroll), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        n = counts[enroll[block]]
+        begin = np.cumsum(n) - n  # where each trial's pairs begin
+        within = np.arange(n.sum()) - np.repeat(begin, n)
+        members = rows[np.repeat(starts[enroll[block]], n) + within]
+        scores[block] = np.maximum.reduceat(
+            cosine(vectors, members, np.repeat(test[block], n)), begin
+        )
+    return scores
+
+
+def _flat(models: Sequence[Sequence[int]], n: int) -> tuple[IntArray, IntArray]:
+    """All models' rows behind each other, and where each model begins."""
+    counts = np.asarray([len(model) for model in models], np.int64)
+    if len(counts) and counts.min() == 0:
+        raise SingeridError(
+            "a model has no recordings", where=f"model {int(np.flatnonzero(counts == 0)[0])}"
+        )
+    rows = np.asarray([row for model in models for row in model], np.int64)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+        bad = int(rows[(rows < 0) | (rows >= n)][0])
+        raise SingeridError("a model names a row that does not exist", found=bad, expected=f"< {n}")
+    return rows, np.cumsum(counts) - counts
+
+
+def rounded(scores: FloatArray) -> FloatArray:
     """Six decimals, within [-1, 1], no negative zero."""
     return np.asarray(np.clip(np.round(scores, DECIMALS), -1, 1) + 0.0, np.float64)
 
 
-def _numbered(keys: Iterable[Hashable]) -> IntArray:
-    """A number for each distinct key, in order of appearance."""
-    first: dict[Hashable, int] = {}
-    return np.asarray([first.setdefault(key, len(first)) for key in keys], np.int64)
-
-
-def _sums(vectors: FloatArray, group: IntArray) -> FloatArray:
-    """Sum of the vectors of each group."""
-    sums = np.zeros((group.max() + 1, vectors.shape[1]))
-    np.add.at(sums, group, vectors)
-    return sums
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
+def unit(vectors: FloatArray) -> FloatArray:
     """Rows at unit length; a sum that cancels out points nowhere and stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.where(norms > 1e-9, vectors / np.maximum(norms, 1e-9), 0.0)

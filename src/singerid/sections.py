@@ -32,6 +32,9 @@ class ManifestSettings(Section):
         "which channel holds the voice: what the corpus says, or the same for all files",
         flag="-cc",
     )
+    f0: bool = setting(
+        False, "measure the median F0 of each recording (needs the extra world) and label it f0"
+    )
     valid_share: float = setting(0.15, "share of the singers drawn for validation", ge=0, lt=1)
     test_share: float = setting(0.0, "share of the singers drawn for the test", ge=0, lt=1)
     seed: int = setting(0, "seed of the draw", ge=0, lt=2**32)
@@ -161,14 +164,82 @@ class TableSettings(Section):
     seed: int = setting(0, "seed of the draws", ge=0, lt=2**32)
 
 
-class EvaluateSettings(Section):
-    """Which trials, and how sure."""
+class TrialSettings(Section):
+    """Which recordings are compared with which."""
 
-    cross_song: bool = setting(True, "target trials pair different songs where songs are known")
-    within_corpus: bool = setting(True, "nontarget trials pair recordings of one corpus")
+    cross: str = setting(
+        "song",
+        "labels in which the two recordings of a target trial must differ, with commas "
+        "(song,technique,language,session,kind); empty for any two",
+    )
+    nontargets: Literal["all", "same_gender", "cross_gender", "hardest"] = setting(
+        "all", "nontarget trials; hardest: the most alike recordings of other singers"
+    )
+    hardest_k: int = setting(10, "nontargets of each recording where the hardest are taken", ge=1)
+    enroll: str = setting("", "condition on the enrolled recordings, like kind=speech")
+    test: str = setting("", "condition on the tested recordings, like kind=singing")
+    min_pitch_gap: float = setting(
+        0.0, "least distance of the two recordings' median F0 (label f0)", unit="semitones", ge=0
+    )
+    max_pitch_gap: float = setting(
+        0.0, "largest distance of them, 0 for any", unit="semitones", ge=0
+    )
+    within_corpus: bool = setting(True, "no trial is of two corpora")
+    n_enroll: int = setting(1, "recordings that a singer is enrolled with", ge=1)
     max_trials: int = setting(2_000_000, "trials are sampled above this number", ge=100)
-    n_bootstrap: int = setting(200, "resamples of the singers for the 95 % intervals", ge=0)
     seed: int = setting(0, "seed of the sampling", ge=0, lt=2**32)
+
+
+class EvaluateSettings(Section):
+    """How sure, and how much is shown."""
+
+    scoring: Literal["centroid", "mean", "max"] = setting(
+        "centroid", "score of several enrolled recordings: with their centroid, or of each"
+    )
+    slices: str = setting(
+        "", "labels by which error rates are also given by value, with commas (technique,language)"
+    )
+    n_bootstrap: int = setting(1000, "resamples of the singers for the 95 % intervals", ge=0)
+    seed: int = setting(0, "seed of the resampling", ge=0, lt=2**32)
+    clips: int = setting(20, "worst trials that can be listened to in the report", ge=0, le=200)
+
+
+class CalibrateSettings(Section):
+    """From scores to probabilities."""
+
+    transform: Literal["none", "center", "whiten", "wccn"] = setting(
+        "none", "of the vectors before scoring, fitted on the given singers"
+    )
+    plda: bool = setting(False, "score by probabilistic linear discriminant analysis")
+    cohort: bool = setting(False, "adaptive score normalization (AS-norm) by the given singers")
+    durations: str = setting(
+        "3,6,12", "edges of the duration classes, with commas; empty for one class", unit="s"
+    )
+    prior: float = setting(
+        0.5, "probability of a target at which the fit should be best", gt=0, lt=1
+    )
+    false_alarms: str = setting(
+        "0.1,0.05,0.01,0.001", "false alarm rates to find thresholds for, with commas"
+    )
+
+
+class RobustnessSettings(Section):
+    """The same trials under changed conditions."""
+
+    conditions: str = setting(
+        "", "groups, kinds or names of conditions, with commas (duration,MP3,babble 0 dB); "
+        "empty for all"
+    )  # fmt: skip
+    music: str = setting(
+        "", "folder of instrumental audio to mix in; empty: synthesized accompaniment"
+    )
+    babble: str = setting("", "folder of voices for the babble of others; empty: virtual singers")
+    max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
+    gender: Literal["same", "any"] = setting(
+        "same", "nontargets of the same gender, if genders are known, or all"
+    )
+    n_bootstrap: int = setting(1000, "resamples of the singers for the 95 % intervals", ge=0)
+    seed: int = setting(0, "seed of conditions and resampling", ge=0, lt=2**32)
 
 
 class PlotSettings(Section):

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from singerid.records import Recording, read_recordings
 from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,17 @@ def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
 
 
 def read_index(file: Path) -> Iterator[tuple[Entry, int]]:
+    """Entries of a store (see `read_entries`)."""
+    return read_entries(file, Entry, "features")
+
+
+def read_entries(file: Path, kind: type[E], command: str) -> Iterator[tuple[E, int]]:
     """Entries, each with the byte at which its line ends; a last line without end is none.
+
+    Args:
+        file: the index; none is as good as an empty one.
+        kind: dataclass of the entries.
+        command: what the user runs to make the entries, for messages.
 
     Raises:
         StoreError: a line is damaged.
@@ -176,9 +188,9 @@ def read_index(file: Path) -> Iterator[tuple[Entry, int]]:
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         end += len(line) + 1
         try:
-            yield Entry(**json.loads(line)), end
+            yield kind(**json.loads(line)), end
         except (ValueError, TypeError) as error:
             raise StoreError(
                 "index line is damaged", where=f"{file}:{number}", found=line[:60].decode("latin1"),
-                do="run singerid features again: it makes what is missing",
+                do=f"run singerid {command} again: it makes what is missing",
             ) from error  # fmt: skip

@@ -1,25 +1,28 @@
-"""Verification trials: which recordings are compared with which, in memory and as lists on disk."""
+"""Verification trials: which recordings are compared with which."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 
 from singerid.errors import SingeridError
-from singerid.records import Trial, atomic_write
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-Column = Sequence[str]
-UNKNOWN_GENDERS = ("", "?")
-_UNSAFE = re.compile(r"[\s%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+from singerid.labels import (
+    UNKNOWN_GENDERS,
+    BoolArray,
+    Column,
+    Columns,
+    IntArray,
+    check_lengths,
+    codes,
+    known,
+)
+from singerid.pairs import sample
+from singerid.records import Trial
+from singerid.trial_rules import Candidates, Rules
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class TrialList:
 
     Attributes:
         ids: id of each recording.
-        enroll: int64 `(n,)`, the enrolled recording of each trial.
+        enroll: int64 `(n,)`, the enrolled recording (or model, if there are models) of each.
         test: int64 `(n,)`, the tested recording.
         targets: bool `(n,)`, True where both are of one singer.
         n_possible: number of trials that this list was sampled from; `n` if it has them all.
+        models: recordings behind each enrollment model; empty if recordings are enrolled.
+        model_names: name of each model.
     """
 
     ids: Sequence[str]
@@ -39,14 +44,114 @@ class TrialList:
     test: IntArray
     targets: BoolArray
     n_possible: int
+    models: Sequence[Sequence[int]] = ()
+    model_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> Trial:
-        return Trial(
-            self.ids[self.enroll[index]], self.ids[self.test[index]], bool(self.targets[index])
-        )
+        enroll = self.enroll_names[self.enroll[index]]
+        return Trial(enroll, self.ids[self.test[index]], bool(self.targets[index]))
+
+    @property
+    def enroll_names(self) -> Sequence[str]:
+        """What `enroll` is an index into: names of models, or ids."""
+        return self.model_names if self.models else self.ids
+
+    @property
+    def enroll_first(self) -> IntArray:
+        """int64 `(n,)`, a recording of each trial's enrolled side: the first of a model."""
+        first: IntArray = self.members()[self.enroll, 0]
+        return first
+
+    def enroll_rows(self, index: int) -> IntArray:
+        """Recordings behind the enrolled side of one trial."""
+        item = int(self.enroll[index])
+        return np.asarray(self.models[item] if self.models else [item], np.int64)
+
+    def members(self) -> IntArray:
+        """int64 `(n_items, k)`: recordings behind each value of `enroll`, filled up with -1."""
+        if not self.models:
+            return np.arange(len(self.ids), dtype=np.int64)[:, None]
+        lengths = np.asarray([len(rows) for rows in self.models])
+        members = np.full((len(lengths), lengths.max()), -1, np.int64)
+        members[np.arange(members.shape[1]) < lengths[:, None]] = np.concatenate(self.models)
+        return members
+
+
+def draw_trials(
+    ids: Column,
+    columns: Columns,
+    *,
+    cross: Sequence[str] = ("song",),
+    nontargets: str = "all",
+    hardest_k: int = 10,
+    vectors: npt.NDArray[np.floating] | None = None,
+    enroll: Sequence[str] = (),
+    test: Sequence[str] = (),
+    pitch_gap: tuple[float, float] | None = None,
+    within_corpus: bool = True,
+    n_enroll: int = 1,
+    max_trials: int | None = None,
+    seed: int = 0,
+) -> TrialList:
+    """Build the trials that the rules allow: all, or a sample with both classes in it.
+
+    Rules for both classes: `enroll`, `test`, `pitch_gap`, `within_corpus`, `n_enroll`. `cross`
+    is for targets only, `nontargets` for nontargets only. Without conditions and models, a pair
+    has no direction and is listed once, lower row first; so is one that fits both ways. Memory
+    grows with the trials kept, not with the pairs there are; the time does not either, except
+    that with a pitch gap, or several labels in `cross`, each pair is looked at (some 30 million
+    a second).
+
+    Args:
+        ids: id of each recording.
+        columns: labels of the recordings by name; ``singer`` must be there, any others may.
+        cross: targets differ in each of these labels, for a pair that shares words and melody
+            (or session, or technique) is easier than what comes in use. An unknown song ("", or
+            no such label at all) is a song of its own; where another label is unknown, there is
+            no target. With models, the tested recording differs from all members.
+        nontargets: ``all`` pairs of two singers; ``same_gender``, ``cross_gender`` (unknown
+            genders, "" and "?", take no part); ``hardest``: for each enrolled recording the
+            `hardest_k` most similar ones of other singers by `vectors`, within the gender
+            (unknown genders are among themselves).
+        hardest_k: see `nontargets`.
+        vectors: `(n, dim)` of any length, for the hardest.
+        enroll: conditions on enrolled recordings, such as ``kind=speech``.
+        test: conditions on tested recordings, such as ``kind=singing``.
+        pitch_gap: least and greatest (excluded) difference in semitones of the label ``f0``,
+            the median F0 in Hz; where it is unknown, there is no trial. A model's is the mean of
+            its members', in semitones.
+        within_corpus: no pair is of two corpora, whose microphones and rooms alone would tell
+            them apart; nothing happens without a label ``corpus``.
+        n_enroll: recordings per enrollment; above 1, each singer's recordings are divided into
+            models at random, of as few songs as possible (see `enrollment.draw_models`), and no
+            model is tested with its own members.
+        max_trials: limit, at least 2; None for all. Above it, the targets get half of the
+            places (fewer if there are not so many), nontargets the rest; within each class all
+            pairs have the same chance.
+        seed: of the sample and the models.
+
+    Returns:
+        The trials by ascending enroll, then test index; the same for the same arguments.
+
+    Raises:
+        SingeridError: a class has no trials (the message names the rule that removed them), a
+            label is missing or has another length, `f0` is not a number, a vector has no
+            direction, or an argument is out of range.
+    """
+    rules = Rules(
+        tuple(cross), nontargets, hardest_k, tuple(enroll), tuple(test), pitch_gap, within_corpus,
+        n_enroll,
+    )  # fmt: skip
+    candidates = Candidates(ids, columns, rules, vectors, seed)
+    trials = _drawn(candidates, max_trials, np.random.default_rng([seed, 0]))
+    if not trials.targets.any():
+        raise _missing("target", candidates)
+    if trials.targets.all():
+        raise _missing("nontarget", candidates)
+    return trials
 
 
 def all_pairs(
@@ -59,57 +164,27 @@ def all_pairs(
     max_trials: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> TrialList:
-    """Every pair of two recordings that makes a fair trial, once, never mirrored.
-
-    Targets are pairs of one singer, nontargets of two. Above `max_trials`, the targets get half
-    of the places (fewer if there are not so many), nontargets the rest; within each class all
-    pairs have the same chance. Memory grows with the trials kept, not with the pairs there are.
+    """`draw_trials` from columns, where a rule is on if its column is given.
 
     Args:
         ids: id of each recording.
         singers: singer of each recording.
-        songs: song of each; if given, targets are of two different songs ("" is a song of its
-            own), for a pair that shares words and melody is easier than what comes in use.
-        genders: gender of each; if given, nontargets are of the same gender ("" and "?" are
-            unknown and take no part in them), for voices of two genders are easily told apart.
-        corpora: corpus of each; if given, no pair is of two corpora, whose microphones and
-            rooms alone would tell them apart.
+        songs: song of each; if given, targets are of two different songs.
+        genders: gender of each; if given, nontargets are of the same gender.
+        corpora: corpus of each; if given, no pair is of two corpora.
         max_trials: limit, at least 2; None for all.
         rng: source of the sample; needed with `max_trials`.
 
     Returns:
-        The trials by ascending enroll, then test index; enroll < test.
+        The trials by ascending enroll, then test index; enroll < test. There may be none.
 
     Raises:
         SingeridError: a column has another length than `ids`, or the limit is too low.
     """
-    n = len(ids)
-    singer, song, gender, corpus = (
-        _codes(column, n, name)
-        for name, column in (
-            ("singer", singers), ("song", songs), ("gender", genders), ("corpus", corpora),
-        )
-    )  # fmt: skip
-    if songs is not None:
-        unknown = np.asarray([not text for text in songs], np.bool_)
-        song = np.where(unknown, n + np.arange(n), song)
-    elif n:
-        song = np.arange(n)
-    known = np.ones(n, np.bool_)
-    if genders is not None:
-        known = np.asarray([text not in UNKNOWN_GENDERS for text in genders], np.bool_)
-    target_pairs = _Pairs.between(np.arange(n), (corpus, singer), song)
-    nontarget_pairs = _Pairs.between(
-        np.flatnonzero(known), (corpus[known], gender[known]), singer[known]
-    )
-    n_targets, n_nontargets = _shares(len(target_pairs), len(nontarget_pairs), max_trials)
-    a = target_pairs.sample(n_targets, rng)
-    b = nontarget_pairs.sample(n_nontargets, rng)
-    pairs = np.sort(np.concatenate([a, b], axis=1), axis=0)
-    order = np.argsort(pairs[0] * n + pairs[1])
-    targets = order < n_targets
-    n_possible = len(target_pairs) + len(nontarget_pairs)
-    return TrialList(ids, pairs[0, order], pairs[1, order], targets, n_possible)
+    given = {"singer": singers, "song": songs, "gender": genders, "corpus": corpora}
+    columns = {name: column for name, column in given.items() if column is not None}
+    nontargets = "all" if genders is None else "same_gender"
+    return _drawn(Candidates(ids, columns, Rules(nontargets=nontargets)), max_trials, rng)
 
 
 def same_gender(trials: TrialList, genders: Column) -> BoolArray:
@@ -122,76 +197,41 @@ def same_gender(trials: TrialList, genders: Column) -> BoolArray:
     Returns:
         bool `(n_trials,)`.
     """
-    code = _codes(genders, len(trials.ids), "gender")
-    known = np.asarray([text not in UNKNOWN_GENDERS for text in genders], np.bool_)
-    a, b = trials.enroll, trials.test
-    return np.asarray(trials.targets | (known[a] & (code[a] == code[b])))
+    check_lengths({"gender": genders}, len(trials.ids))
+    code, is_known = codes(genders), known(genders, UNKNOWN_GENDERS)
+    a, b = trials.enroll_first, trials.test
+    return np.asarray(trials.targets | (is_known[a] & (code[a] == code[b])))
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Pairs that are never written out: each row's partners are one stretch of the same order.
-
-    Attributes:
-        rows: recordings, sorted so that partners are neighbors.
-        first: position in `rows` of each row's first partner.
-        ends: cumulative number of pairs up to and including each row.
-    """
-
-    rows: IntArray
-    first: IntArray
-    ends: IntArray
-
-    @classmethod
-    def between(cls, rows: IntArray, pool: tuple[IntArray, IntArray], part: IntArray) -> _Pairs:
-        """All pairs of `rows` in one pool (both keys equal) and different parts of it.
-
-        Sorted by pool, then part, the partners of a row (to be counted once) are those from the
-        end of its part to the end of its pool.
-        """
-        order = np.lexsort((part, pool[1], pool[0]))
-        keys = np.stack([pool[0][order], pool[1][order], part[order]])
-        new = np.ones((3, len(rows)), np.bool_)
-        new[:, 1:] = keys[:, 1:] != keys[:, :-1]
-        pool_end = _ends(np.asarray(new[0] | new[1]))
-        part_end = _ends(np.asarray(new.any(axis=0)))
-        return cls(rows[order], part_end, np.cumsum(pool_end - part_end))
-
-    def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
-
-    def sample(self, size: int, rng: np.random.Generator | None) -> IntArray:
-        """`(2, size)` distinct pairs: all, or one at random from each of `size` stretches.
-
-        The stretches differ in length by one, so they begin at a random pair: that gives every
-        pair the same chance.
-        """
-        total = len(self)
-        numbers = np.arange(size, dtype=np.int64)
-        if size < total:
-            if rng is None:
-                raise SingeridError("a sample of the trials needs a random generator")
-            edges = np.append(numbers, size) * total // size
-            numbers = (rng.integers(edges[:-1], edges[1:]) + rng.integers(total)) % total
-        row = np.searchsorted(self.ends, numbers, side="right")
-        before = np.append(0, self.ends)[row]
-        return np.stack([self.rows[row], self.rows[self.first[row] + numbers - before]])
+def _drawn(
+    candidates: Candidates, limit: int | None, rng: np.random.Generator | None
+) -> TrialList:  # fmt: skip
+    """All candidates, or a sample of them within a limit."""
+    target_pairs, nontarget_pairs = candidates.targets(), candidates.nontargets()
+    n_targets, n_nontargets = _shares(len(target_pairs), len(nontarget_pairs), limit)
+    a = sample(target_pairs, n_targets, rng)
+    b = sample(nontarget_pairs, n_nontargets, rng)
+    enroll, test = candidates.turned(np.concatenate([a, b], axis=1))
+    order = np.argsort(enroll * len(candidates.ids) + test)
+    n_possible = len(target_pairs) + len(nontarget_pairs)
+    models: Sequence[Sequence[int]] = ()
+    names: Sequence[str] = ()
+    if candidates.rules.n_enroll > 1:
+        models = [tuple(rows) for rows in candidates.members.tolist()]
+        names = _model_names(candidates.columns["singer"], models)
+    return TrialList(
+        candidates.ids, enroll[order], test[order], order < n_targets, n_possible, models, names
+    )
 
 
-def _ends(new: BoolArray) -> IntArray:
-    """For each position, where its group ends, from flags of the positions that begin a group."""
-    starts = np.flatnonzero(new)
-    return np.append(starts, len(new))[np.cumsum(new)]
-
-
-def _codes(column: Column | None, n: int, name: str) -> IntArray:
-    """Integers that are equal where the texts are; all 0 without a column."""
-    if column is None:
-        return np.zeros(n, np.int64)
-    if len(column) != n:
-        raise SingeridError(f"column {name!r} has {len(column)} rows", expected=n)
-    first: dict[str, int] = {}
-    return np.asarray([first.setdefault(text, len(first)) for text in column], np.int64)
+def _model_names(singers: Column, models: Sequence[Sequence[int]]) -> list[str]:
+    """The singer's name and a number from 1 for each model."""
+    counts: dict[str, int] = {}
+    names = []
+    for singer in (singers[rows[0]] for rows in models):
+        counts[singer] = counts.get(singer, 0) + 1
+        names.append(f"{singer}-{counts[singer]}")
+    return names
 
 
 def _shares(n_targets: int, n_nontargets: int, limit: int | None) -> tuple[int, int]:
@@ -204,100 +244,52 @@ def _shares(n_targets: int, n_nontargets: int, limit: int | None) -> tuple[int, 
     return targets, min(n_nontargets, limit - targets)
 
 
-def write_trials(path: str | os.PathLike[str], trials: TrialList) -> None:
-    """Write ``1 enroll test`` lines (1: target), the format of VoxCeleb's lists, atomically.
-
-    White space, control characters and ``%`` in an id are percent-encoded, so that each line has
-    three words whatever the files are called; ids without them stay as they are.
-    """
-    names = _words(trials.ids)
-    rows = np.stack([trials.targets, trials.enroll, trials.test], axis=1).tolist()
-    with atomic_write(path) as file:
-        file.writelines(f"{target} {names[a]} {names[b]}\n" for target, a, b in rows)
-
-
-def write_scores(
-    path: str | os.PathLike[str], trials: TrialList, scores: npt.NDArray[np.floating]
-) -> None:
-    """Write ``enroll test score`` lines (Kaldi's order), six decimals, atomically.
+def _missing(kind: str, candidates: Candidates) -> SingeridError:
+    """The error for a class without trials: it names the rule without which there would be some.
 
     Args:
-        path: file to write.
-        trials: `n` trials.
-        scores: `(n,)`, higher = more alike.
-
-    Raises:
-        SingeridError: there are not as many scores as trials.
+        kind: target or nontarget.
+        candidates: what there was to choose from.
     """
-    if np.shape(scores) != (len(trials),):
-        raise SingeridError(f"{np.size(scores)} scores do not fit {len(trials)} trials")
-    names = _words(trials.ids)
-    rows = zip(trials.enroll.tolist(), trials.test.tolist(), scores.tolist(), strict=True)
-    with atomic_write(path) as file:
-        file.writelines(f"{names[a]} {names[b]} {score:.6f}\n" for a, b, score in rows)
+    for name, rules, hint in _loosened(candidates.rules, kind):
+        other = dataclasses.replace(candidates, rules=rules)
+        if len(other.targets() if kind == "target" else other.nontargets()):
+            return SingeridError(f"no {kind} trials", found=f"{name} them all", do=hint)
+    if kind == "nontarget":
+        return SingeridError("no nontarget trials", expected="recordings of at least two singers")
+    return SingeridError("no target trials", expected="a singer with two recordings")
 
 
-def read_trials(path: str | os.PathLike[str], ids: Column | None = None) -> TrialList:
-    """Read ``1 enroll test`` lines, ours or VoxCeleb's.
+def _loosened(rules: Rules, kind: str) -> Iterator[tuple[str, Rules, str]]:
+    """For each rule: its name, the rules without it, what to do; then all rules together."""
+    free: dict[str, object] = {}
 
-    Args:
-        path: file to read; percent-encoded ids are decoded.
-        ids: the recordings that the trials may name, for indices into them; None: those
-            in the file, in order of appearance.
+    def without(name: str, hint: str, **change: object) -> tuple[str, Rules, str]:
+        free.update(change)
+        verb = "remove" if name.endswith("together") else "removes"
+        return f"{name} {verb}", dataclasses.replace(rules, **change), hint  # type: ignore[arg-type]
 
-    Returns:
-        The trials in the order of the file.
-
-    Raises:
-        SingeridError: unreadable or empty, a line of another form, or an id not in `ids`.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SingeridError("cannot read trials", where=path, found=error) from error
-    index = {name: i for i, name in enumerate(ids or ())}
-    known: dict[str, int] = {}  # by word, so that each is decoded only once
-    rows: list[tuple[int, int, int]] = []
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words:
-            continue
-        where = f"{path}:{number}"
-        if len(words) != 3 or words[0] not in ("0", "1"):
-            raise SingeridError(
-                "line is not a trial", where=where, found=line[:60],
-                expected="'1 enroll test' for a target, '0 enroll test' for a nontarget",
-            )  # fmt: skip
-        for word in words[1:]:
-            if word not in known:
-                name = _name(word, where)
-                if ids is not None and name not in index:
-                    raise SingeridError(f"no recording {name!r} for the trial", where=where)
-                known[word] = index.setdefault(name, len(index))
-        rows.append((int(words[0]), known[words[1]], known[words[2]]))
-    if not rows:
-        raise SingeridError("the file lists no trials", where=path)
-    targets, enroll, test = np.asarray(rows, np.int64).T
-    names = list(index) if ids is None else ids
-    return TrialList(names, enroll, test, targets.astype(np.bool_), len(rows))
-
-
-def _words(ids: Column) -> list[str]:
-    """Each id as one word without white space."""
-    for row, name in enumerate(ids):
-        if not name:
-            raise SingeridError("a recording has no id", where=f"row {row}")
-    return [_UNSAFE.sub(_percent, name) for name in ids]
-
-
-def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
-
-
-def _name(word: str, where: str) -> str:
-    """The id behind a word of `_words`."""
-    try:
-        return unquote(word, errors="surrogatepass")
-    except UnicodeDecodeError as error:
-        raise SingeridError("id is not percent-encoded UTF-8", where=where, found=word) from error
+    if kind == "target":
+        for label in rules.cross:
+            rest = tuple(name for name in rules.cross if name != label)
+            hint = f"take {label} out of cross, or give recordings that differ in it"
+            yield without(f"cross={label}", hint, cross=rest)
+    elif rules.nontargets != "all":
+        hint = "take nontargets=all, or check the label 'gender'"
+        yield without(f"nontargets={rules.nontargets}", hint, nontargets="all")
+    for side in ("enroll", "test"):
+        if conditions := getattr(rules, side):
+            hint = "check the condition and the label's values"
+            yield without(f"{side}={' '.join(conditions)}", hint, **{side: ()})
+    if rules.pitch_gap:
+        low, high = rules.pitch_gap
+        hint = "widen the gap, or check the label 'f0'"
+        yield without(f"pitch_gap={low:g} to {high:g} semitones", hint, pitch_gap=None)
+    if rules.within_corpus:
+        yield without("within_corpus", "set within_corpus to false", within_corpus=False)
+    if rules.n_enroll > 1:
+        hint = "lower n_enroll, or give more recordings of each singer"
+        yield without(f"n_enroll={rules.n_enroll}", hint, n_enroll=1)
+    if len(free) > 1:
+        free |= {"cross": ()} if "cross" in free else {}
+        yield without("these rules together", f"loosen {', '.join(sorted(free))}", **free)

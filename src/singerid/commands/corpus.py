@@ -15,6 +15,7 @@ def manifest(arguments: argparse.Namespace) -> None:
     """List the recordings of a corpus: measure, name, split."""
     from singerid import corpora
     from singerid.manifest import a_few, build, select
+    from singerid.pitch_labels import with_median_f0
     from singerid.records import write_recordings
 
     settings = read_settings(arguments).manifest
@@ -26,6 +27,10 @@ def manifest(arguments: argparse.Namespace) -> None:
         result.recordings = select(result.recordings, arguments.select)
     if arguments.tiny:
         result.recordings = a_few(result.recordings)
+    if settings.f0:
+        with progress("pitch", len(result.recordings)) as advance:
+            result.recordings, unmeasured = with_median_f0(result.recordings, CPUS, advance)
+        result.problems += unmeasured
     warn_all(result.warnings)
     if result.recordings:
         write_recordings(arguments.output, result.recordings)

@@ -1,4 +1,4 @@
-"""Commands from audio to vectors and maps: embed, table, evaluate, plot."""
+"""Commands from audio to vectors and maps: embed, table, plot."""
 
 from __future__ import annotations
 
@@ -86,19 +86,6 @@ def table(arguments: argparse.Namespace) -> None:
     result = build_table(_embeddings(arguments), settings)
     write_table(arguments.output, result)
     say(f"{arguments.output}: {len(result)} singers, {sum(result.n_recordings)} recordings")
-
-
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Verification and identification figures, trials, scores, pictures."""
-    from singerid.evaluate import evaluate as compute
-    from singerid.evaluate import summary_lines, write_report
-
-    settings = read_settings(arguments).evaluate
-    report = compute(_embeddings(arguments), **settings.model_dump())
-    write_report(report, arguments.output)
-    for line in summary_lines(report):
-        say(line)
-    say(f"{arguments.output}: report.json, trials.txt, scores.txt, det.png, histogram.png")
 
 
 def plot(arguments: argparse.Namespace) -> None:

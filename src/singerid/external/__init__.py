@@ -1,0 +1,75 @@
+"""Encoders from elsewhere, under the one interface of `singerid.embedder.Embedder`.
+
+| name or file | encoder |
+|---|---|
+| run folder, ``encoder.safetensors`` | one of ours (`singerid.embed`) |
+| ``mfcc`` | learning-free baseline (`mfcc`) |
+| ``resemblyzer`` | Resemblyzer through its own package (`resemblyzer_package`) |
+| ``model.onnx`` + ``model.yaml`` | any ONNX model with a declared front end (`onnx_file`) |
+| ``model.pt`` + ``model.yaml`` | any TorchScript module, likewise (`torchscript`) |
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from singerid.embedder import Embedder
+from singerid.errors import CheckpointError
+from singerid.records import Recording
+from singerid.sections import EmbedSettings
+from singerid.terminal import need_torch
+
+NAMES = ("mfcc", "resemblyzer")
+"""Encoders that are no file; a run folder of such a name is given as ``./mfcc``."""
+
+
+def load_embedder(
+    name: str | os.PathLike[str],
+    settings: EmbedSettings | None = None,
+    recordings: Sequence[Recording] | None = None,
+) -> Embedder:
+    """The encoder of a name, run folder or file.
+
+    Args:
+        name: see the module's table.
+        settings: how a recording becomes one vector; ``mfcc`` and ``resemblyzer`` have their
+            own way.
+        recordings: what the ``mfcc`` baseline is fitted to. Without them it fits itself to the
+            recordings that it embeds, and cannot embed samples.
+
+    Raises:
+        CheckpointError: there is no such encoder, or its file cannot be used.
+        ConfigError: the declared front end cannot be used.
+        MissingExtraError: what runs it is not installed.
+    """
+    text, path = os.fspath(name), Path(name)
+    if text == "mfcc":
+        from singerid.external.mfcc import MfccEncoder
+
+        return MfccEncoder() if recordings is None else MfccEncoder.fit(recordings)
+    if text == "resemblyzer":
+        from singerid.external.resemblyzer_package import ResemblyzerEncoder
+
+        return ResemblyzerEncoder()
+    if not path.exists():
+        close = difflib.get_close_matches(text, NAMES, n=1)
+        raise CheckpointError(
+            "does not exist", where=text,
+            expected="a run folder, an encoder file, model.onnx, model.pt, mfcc or resemblyzer",
+            do=f"did you mean {close[0]}?" if close else None,
+        )  # fmt: skip
+    if path.suffix == ".onnx":
+        from singerid.external.onnx_file import OnnxEncoder
+
+        return OnnxEncoder(path, settings)
+    need_torch()
+    if path.suffix in (".pt", ".ts", ".jit"):
+        from singerid.external.torchscript import TorchScriptEncoder
+
+        return TorchScriptEncoder(path, settings)
+    from singerid.embed import SingerEncoder
+
+    return SingerEncoder.load(path, settings)

@@ -1,0 +1,64 @@
+"""The median F0 of each recording as a label, for trials and slices by pitch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import numpy as np
+
+from singerid import audio
+from singerid.errors import SingeridError
+from singerid.features.world import pyworld, track_f0
+from singerid.records import Recording
+
+SAMPLE_RATE = 16_000
+LABEL = "f0"
+
+
+def with_median_f0(
+    recordings: Sequence[Recording],
+    n_processes: int = 1,
+    on_progress: Callable[[int], object] = lambda n: None,
+) -> tuple[list[Recording], list[SingeridError]]:
+    """The recordings with a label ``f0``: the median F0 of their voiced frames in Hz.
+
+    The label is "" where nothing is voiced.
+
+    Args:
+        recordings: what to measure.
+        n_processes: files that are measured at once.
+        on_progress: called with 1 after each file.
+
+    Returns:
+        All recordings in their order, and the errors of those that could not be measured (their
+        label is "").
+
+    Raises:
+        MissingExtraError: WORLD is not installed.
+    """
+    pyworld()  # once here, not once a recording
+    failures: list[SingeridError] = []
+    labelled: list[Recording] = []
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(max(1, n_processes), context) as pool:
+        for recording, outcome in zip(recordings, pool.map(_median_f0, recordings), strict=True):
+            on_progress(1)
+            if isinstance(outcome, SingeridError):
+                failures.append(outcome)
+            text = "" if isinstance(outcome, SingeridError) else outcome
+            labelled.append(replace(recording, labels={**recording.labels, LABEL: text}))
+    return labelled, failures
+
+
+def _median_f0(recording: Recording) -> str | SingeridError:
+    """In Hz with one decimal; an error is a value here, so that the rest goes on."""
+    try:
+        samples, _ = audio.load(recording.path, SAMPLE_RATE, recording.channel)
+        f0 = track_f0(samples, SAMPLE_RATE, frame_period_ms=10.0, where=recording.path)
+    except SingeridError as error:
+        return error
+    voiced = f0[f0 > 0]
+    return f"{np.median(voiced):.1f}" if len(voiced) else ""

@@ -1,0 +1,77 @@
+"""Two front ends under one interface: features of ours, and the waveform."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+
+from singerid.errors import AudioError
+from singerid.features import extract, network_input
+from singerid.front_ends import FeatureFrontEnd, WaveformFrontEnd
+from singerid.spec import AudioSettings, FeatureSpec, MelSettings, PitchSettings
+
+KINDS = [FeatureFrontEnd, WaveformFrontEnd]
+SPEC = FeatureSpec(audio=AudioSettings(sample_rate=8000), mel=MelSettings(n_mels=20, fmax=4000))
+
+
+def tone(seconds, rate, level=0.1):
+    return (level * np.sin(2 * np.pi * 300 * np.arange(int(seconds * rate)) / rate)).astype("f4")
+
+
+def test_features_are_ours():
+    samples, front_end = tone(2, 8000), FeatureFrontEnd(SPEC)
+    np.testing.assert_array_equal(front_end.frames(samples), extract(samples, SPEC))
+    assert (front_end.sample_rate, front_end.step_seconds) == (8000, 256 / 8000)
+    conditioned = FeatureSpec(pitch=PitchSettings(condition=True))
+    frames = np.random.default_rng(0).random((9, conditioned.n_dims), np.float32)
+    np.testing.assert_array_equal(
+        FeatureFrontEnd(conditioned).encoder_input(frames), network_input(frames, conditioned)
+    )
+
+
+def test_waveforms_are_the_samples():
+    samples, front_end = tone(2, 8000), WaveformFrontEnd(SPEC)
+    np.testing.assert_array_equal(front_end.frames(samples), samples)
+    assert front_end.encoder_input(samples) is samples
+    assert (front_end.sample_rate, front_end.step_seconds) == (8000, 1 / 8000)
+
+
+def test_waveforms_lose_pauses_and_gain_level():
+    spec = FeatureSpec(audio=AudioSettings(min_level_db=-23, silence_db=-40))
+    samples = np.concatenate([tone(2, 16000, 0.01), np.zeros(32000, np.float32)])
+    found = WaveformFrontEnd(spec).frames(samples)
+    assert 32000 <= len(found) < 40000
+    assert 10 * np.log10(np.mean(found**2)) == pytest.approx(-23, abs=0.01)
+    loud = tone(2, 16000, 0.9)
+    np.testing.assert_array_equal(WaveformFrontEnd(spec).frames(loud), loud)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_processes", [1, 3])
+def test_files_are_read_in_turn_and_errors_are_values(kind, n_processes, recordings, tmp_path):
+    (tmp_path / "text.wav").write_text("no audio at all")
+    soundfile.write(tmp_path / "narrow.wav", tone(1, 4000), 4000)
+    odd = []
+    for name in ("text", "narrow"):
+        path = str(tmp_path / f"{name}.wav")
+        odd.append(dataclasses.replace(recordings[0], id=name, path=path, duration=1.0))
+    front_end = kind(SPEC)
+    wanted = [*recordings[:2], *odd, recordings[2]]
+    found = list(front_end.read_all(wanted, n_processes))
+    assert [recording.id for recording, _ in found] == [r.id for r in wanted]
+    for recording, outcome in found:
+        if recording.id == "text":
+            assert isinstance(outcome, AudioError)
+            assert "text.wav: is not audio" in str(outcome)
+            continue
+        frames, warnings = outcome
+        np.testing.assert_array_equal(frames, front_end.read(recording.path, "mix")[0])
+        assert [w[:18] for w in warnings] == ["sampled at 4000 Hz"] * (recording.id == "narrow")
+        assert len(frames) == pytest.approx(recording.duration / front_end.step_seconds, abs=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_audio_is_refused(kind):
+    with pytest.raises(AudioError, match=r"samples: is too short; found 0.25 s; expected at least"):
+        kind(SPEC).frames(tone(0.25, 8000))
