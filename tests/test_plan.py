@@ -62,7 +62,9 @@ def test_generators_of_neighboring_keys_are_unrelated():
     assert len({round(float(x), 5) for x in torch.cat([first, other])[:, 0]}) > 120
     correlation = np.corrcoef(torch.cat([first, other]).numpy())
     assert np.abs(correlation - np.eye(128)).max() < 0.6
-    assert not torch.equal(torch.rand(4, generator=seeded(1, 2)), torch.rand(4, generator=seeded(2, 1)))
+    assert not torch.equal(
+        torch.rand(4, generator=seeded(1, 2)), torch.rand(4, generator=seeded(2, 1))
+    )
 
 
 def test_wandering_has_unit_variance_and_the_rates_asked_for():

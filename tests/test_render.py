@@ -355,7 +355,9 @@ def test_a_crop_does_not_depend_on_the_others():
 
 def test_front_ends_that_cannot_be_rendered_are_refused():
     bank, plan = planned(synthetic_bank())
-    with pytest.raises(ConfigError, match=r"cannot be rendered.*\['mel'\] at 22050 Hz.*mel at 16000 Hz"):
+    with pytest.raises(
+        ConfigError, match=r"cannot be rendered.*\['mel'\] at 22050 Hz.*mel at 16000 Hz"
+    ):
         Renderer(bank, FeatureSpec(audio=AudioSettings(sample_rate=22050)))
     with pytest.raises(ConfigError, match="cannot be rendered"):
         Renderer(bank, FeatureSpec(features=FeatureSettings(stream="world")))

@@ -10,7 +10,7 @@ import numpy as np
 from singerid.calibration import Calibration, Line
 from singerid.calibration_fit import fit_calibration
 from singerid.embeddings import EmbeddingSet, check_same_encoder
-from singerid.errors import ConfigError, SingeridError
+from singerid.errors import ConfigError
 from singerid.evaluate import draw, trial_seconds
 from singerid.scorer import Scorer, cross_scores, fit_scorer
 from singerid.sections import CalibrateSettings, TrialSettings
@@ -60,18 +60,14 @@ def calibrate(
         names = np.asarray(embeddings.singers, object)
         first = np.array([rows[0] for rows in trials.models], np.int64) if trials.models else None
         enrolled = trials.enroll if first is None else first[trials.enroll]
-        if not crossed:
-            found = scorer.trials(
-                embeddings.vectors, trials.enroll, trials.test, models=trials.models
-            )
-        elif trials.models:
-            raise SingeridError(
-                "a scorer fitted on the development singers cannot score models of several "
-                "recordings", do="give other singers' embeddings: --background",
+        if crossed:
+            found = cross_scores(
+                embeddings.vectors, embeddings.singers, trials.enroll, trials.test,
+                models=trials.models, **options,
             )  # fmt: skip
         else:
-            found = cross_scores(
-                embeddings.vectors, embeddings.singers, trials.enroll, trials.test, **options
+            found = scorer.trials(
+                embeddings.vectors, trials.enroll, trials.test, models=trials.models
             )
         scores.append(found)
         targets.append(trials.targets)

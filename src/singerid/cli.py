@@ -135,7 +135,15 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_import(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", help="weights of AutoVC, CorentinJ, Resemblyzer or the original")
+    sub.add_argument(
+        "file",
+        help="weights of AutoVC, CorentinJ, Resemblyzer or the original; or vectors as .parquet, "
+        ".npz or .csv",
+    )  # fmt: skip
+    sub.add_argument("--name", help="of vectors: the encoder that made them (default: the file)")
+    sub.add_argument(
+        "--manifest", metavar="FILE", help="of vectors: where singers and labels are by id"
+    )
 
 
 def _add_embed(sub: argparse.ArgumentParser) -> None:
@@ -279,7 +287,7 @@ _COMMANDS: list[
     ("verify", verify, None, [], _add_verify),
     ("identify", identify, None, [], _add_identify),
     ("plot", plot, "FILE.png", ["plot"], _add_embeddings),
-    ("import", import_weights, "encoder.safetensors", FRONT_END, _add_import),
+    ("import", import_weights, "FILE", FRONT_END, _add_import),
     ("resynthesize", resynthesize, "FILE.wav", [], _add_resynthesize),
     ("config", config, None, list(Config.model_fields), _add_nothing),
     ("demo", demo, None, [], _add_demo),

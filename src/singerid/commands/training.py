@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from singerid.config import Config, merge, read_config_file
 from singerid.errors import MismatchError, SingeridError
 from singerid.flags import given_settings, read_settings
-from singerid.terminal import need_torch, progress, say
+from singerid.terminal import check_failures, need_torch, progress, say, warn
 
 if TYPE_CHECKING:
     from singerid.data import TrainingData
@@ -143,10 +143,27 @@ def _figures(figures: Figures) -> str:
 
 
 def import_weights(arguments: argparse.Namespace) -> None:
-    """Import an encoder of AutoVC, CorentinJ, Resemblyzer or the original implementation."""
+    """Import an encoder of other programs, or vectors that were made elsewhere."""
+    if Path(arguments.file).suffix in (".parquet", ".npz", ".csv"):
+        _import_vectors(arguments)
+        return
     need_torch()
     from singerid.foreign import import_encoder
 
     spec = read_settings(arguments).feature_spec if given_settings(arguments) else None
     fingerprint = import_encoder(arguments.file, arguments.output, spec)
     say(f"{arguments.output}: encoder {fingerprint}")
+
+
+def _import_vectors(arguments: argparse.Namespace) -> None:
+    """Make embeddings of a table of vectors."""
+    from singerid.embeddings import write_embeddings
+    from singerid.records import read_recordings
+    from singerid.vectors_file import import_vectors
+
+    recordings = read_recordings(arguments.manifest) if arguments.manifest else None
+    name = arguments.name or Path(arguments.file).stem
+    embeddings, failures = import_vectors(arguments.file, name, recordings, warn)
+    write_embeddings(arguments.output, embeddings)
+    say(f"{arguments.output}: {len(embeddings)} vectors, encoder {embeddings.encoder}")
+    check_failures(failures, len(embeddings) + len(failures), "rows")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from singerid.errors import BatchError, SingeridError
 from singerid.flags import read_settings
-from singerid.terminal import CPUS, check_failures, need_torch, progress, say, warn, warn_all
+from singerid.terminal import CPUS, check_failures, progress, say, warn, warn_all
 
 if TYPE_CHECKING:
     from singerid.embeddings import EmbeddingSet
@@ -20,26 +20,30 @@ if TYPE_CHECKING:
 
 def embed(arguments: argparse.Namespace) -> None:
     """Embed audio files, a manifest's recordings or a store's."""
-    need_torch()
-    from singerid.embed import SingerEncoder
     from singerid.embeddings import write_embeddings
+    from singerid.external import load_embedder
     from singerid.manifest import select
     from singerid.store import Store
 
     settings = read_settings(arguments).embed
-    encoder = SingerEncoder.load(arguments.encoder, settings)
+    encoder = load_embedder(arguments.encoder, settings)
     first = Path(arguments.inputs[0])
     store = Store(first) if (first / "spec.json").exists() else None
     if store and len(arguments.inputs) > 1:
         raise SingeridError("give one store and nothing else", found=" ".join(arguments.inputs))
+    from_store = getattr(encoder, "embed_store", None)
+    if store and from_store is None:
+        raise SingeridError(
+            "this encoder cannot use a store", where=arguments.encoder, do="embed the manifest"
+        )
     recordings, failures = (store.recordings, []) if store else _recordings(arguments.inputs)
     n_inputs = len(recordings) + len(failures)
     if arguments.select:
         recordings = select(recordings, arguments.select)
     try:
         with progress("embed", sum(r.duration for r in recordings)) as advance:
-            if store:
-                embeddings, failed = encoder.embed_store(store, recordings, advance)
+            if store and from_store:
+                embeddings, failed = from_store(store, recordings, advance)
             else:
                 embeddings, failed = encoder.embed_recordings(
                     recordings, arguments.workers, advance, warn
