@@ -67,11 +67,11 @@ def analyzed(paths: list[Path]) -> Iterator[tuple[FloatArray, FloatArray, FloatA
 def mel_db(power: FloatArray, windowed: bool = False) -> FloatArray:
     """Levels of 80 mel bands, `(n_frames, 80)`; windowed: as 64 ms every 16 ms show them."""
     bands = mel_bands(RATE, 2 * (N_BINS - 1), 80, 90, 7600)
-    levels = power @ bands.T
+    levels = np.asarray(power @ bands.T, np.float64)
     if windowed:
         weights = np.hanning(round(64 / FINE_MS) + 1) ** 2
         windows = sliding_window_view(levels, len(weights), axis=0)[:: round(16 / FINE_MS)]
-        levels = windows @ (weights / weights.sum())
+        levels = np.asarray(windows @ (weights / weights.sum()), np.float64)
     return np.asarray(10 * np.log10(levels + 1e-12))
 
 

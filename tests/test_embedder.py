@@ -131,3 +131,15 @@ def test_failures_are_gathered(recordings):
     assert len(caught.value.failures) == 2
     with pytest.raises(SingeridError, match=r"^there is nothing to embed$"):
         gather([], "e")
+
+
+def test_only_the_middle_of_each_recording(pairs):
+    encoder = Moments(max_seconds=0.5)  # 8000 samples
+    found, failures = gather(encoder._embed_many(iter(pairs)), "e")
+    assert failures == []
+    for row, (recording, samples) in enumerate(pairs):
+        start = max(0, (len(samples) - 8000) // 2)
+        expected, n = by_hand(samples[start : start + 8000])
+        np.testing.assert_allclose(found.vectors[row], expected, atol=1e-6)
+        assert found.n_partials[row] == n
+        assert found.seconds[row] == (0.5 if len(samples) > 8000 else recording.duration)

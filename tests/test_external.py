@@ -7,7 +7,7 @@ import pytest
 
 from singerid import external
 from singerid.embed import SingerEncoder
-from singerid.errors import CheckpointError, MissingExtraError
+from singerid.errors import CheckpointError, ConfigError, MissingExtraError
 from singerid.external import load_embedder
 from singerid.external.mfcc import MfccEncoder
 from singerid.sections import EmbedSettings, EncoderSettings
@@ -93,3 +93,9 @@ def test_onnx_needs_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "onnxruntime" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["mfcc", "resemblyzer"])
+def test_encoders_without_partials_take_no_excerpts(name):
+    with pytest.raises(ConfigError, match=f"{name}: has no embed.max_seconds; found 2"):
+        load_embedder(name, EmbedSettings(max_seconds=2.0))

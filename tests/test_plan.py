@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from synthetic_voices import N_FRAMES, synthetic_bank
 
 from singerid.bank_tensors import BankTensors
 from singerid.draws import Draws, seeded
@@ -15,6 +14,7 @@ from singerid.resing_settings import PLAIN, ChannelSettings, ResingSettings
 from singerid.timemap import draw_time_map
 from singerid.traits import Identities, formant_shifts, source_hz
 from singerid.tune import draw_tune
+from synthetic_voices import N_FRAMES, synthetic_bank
 
 BANK = BankTensors.of(synthetic_bank())
 CPU = torch.device("cpu")

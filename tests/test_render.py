@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic_voices import ENCODER, FORMANTS, always_voiced, synthetic_bank, whispered
 
 from singerid.bank import cosines as bank_cosines
 from singerid.bank_tensors import BankTensors
@@ -20,6 +19,7 @@ from singerid.render import Renderer, cosines, envelope_nepers, noise_nepers
 from singerid.resing_settings import PLAIN, ResingSettings
 from singerid.spec import AudioSettings, FeatureSettings, FeatureSpec, MelSettings
 from singerid.traits import Identities
+from synthetic_voices import ENCODER, FORMANTS, always_voiced, synthetic_bank, whispered
 
 RATE = 16_000
 LINEAR = {"dither": 0, "scale": "linear"}
@@ -222,7 +222,7 @@ def test_frozen_noise_has_mean_one():
 
 def peaks_of(nepers, low, high):
     """Frequency of the highest value between two frequencies, in each frame."""
-    within = (HZ >= low) & (high >= HZ)
+    within = (low <= HZ) & (high >= HZ)
     return HZ[within][nepers[..., within].argmax(-1)]
 
 

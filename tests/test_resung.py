@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_voices import ENCODER, N_FRAMES, synthetic_bank
 
 from singerid.bank_tensors import BankTensors
 from singerid.draws import Draws, seeded
@@ -20,6 +19,7 @@ from singerid.realcrops import RealCrops
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
 from singerid.resung import ResungBatches
 from singerid.spec import FeatureSpec, MelSettings
+from synthetic_voices import ENCODER, N_FRAMES, synthetic_bank
 
 BANK = BankTensors.of(synthetic_bank())
 

@@ -12,6 +12,7 @@ A bank is a folder::
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from singerid.bank_files import ArrayFile, BankEntry, damaged_ids, read_bank_index
 from singerid.errors import MismatchError, StoreError
@@ -32,13 +33,15 @@ from singerid.store import source_of
 
 FloatArray = npt.NDArray[np.float32]
 
+FORMAT = 1
+"""Of the files; a change of codes or layout makes it another."""
 APERIODICITY_RANGE_DB = (-60.0, 0.0)
 """Of the stored aperiodicity, mapped to 0 … 255; D4C's own limits."""
 FLOOR_DB = -90.0
 """Power, relative to a voice's mean power, that is added to envelopes before the logarithm."""
 _NAMES, _NUMBERS = ("ids", "singers", "genders", "splits"), ("median_f0", "levels")
 _C0_CENTER, _C0_RANGE = -8.0, 13.0  # nepers of power, of a voice whose mean power is 1
-_CEPSTRUM_RANGE, _CEPSTRUM_DECAY = 6.0, 0.65  # twice what 99.9 % of LibriSpeech's frames need
+_CEPSTRUM_RANGE = 6.0  # of c_1; 99.9 % of LibriSpeech's frames need 4
 
 
 class BankSettings(Section):
@@ -48,9 +51,9 @@ class BankSettings(Section):
     fmin: float = setting(50.0, "lowest F0", unit="Hz", ge=20, le=200)
     fmax: float = setting(1100.0, "highest F0", unit="Hz", gt=20, le=2000)
     frame_period: float = setting(8.0, "distance of two frames", unit="ms", ge=1, le=50)
-    order: int = setting(64, "cepstral coefficients of an envelope, c0 included", ge=8, le=256)
+    order: int = setting(48, "cepstral coefficients of an envelope, c0 included", ge=8, le=256)
     alpha: float = setting(
-        0.0, "all-pass constant that warps the cepstrum's frequency axis, 0 for none", ge=0, lt=1
+        0.42, "all-pass constant that warps the cepstrum's frequency axis, 0 for none", ge=0, lt=1
     )
     gate_db: float = setting(
         -45.0, "frames below this level, relative to the loud ones, are silent", unit="dB",
@@ -70,11 +73,14 @@ class BankSettings(Section):
 class BankSpec(Section):
     """What made every array of a bank: equal specs, comparable voices."""
 
+    format: int = FORMAT
     settings: BankSettings = BankSettings()
     features: FeatureSpec = FeatureSpec()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.format != FORMAT:
+            raise ValueError(f"format {self.format} is not {FORMAT}: make the bank anew")
         if self.features.features.stream != "mel" or self.features.pitch.condition:
             raise ValueError("a bank needs a front end of mel frames without pitch conditioning")
         if self.features.audio.sample_rate < 8000:
@@ -299,10 +305,11 @@ def cepstrum_code(order: int) -> tuple[FloatArray, FloatArray]:
     """Scale and offset `(order,)` of the stored cepstra.
 
     The same for every bank, so that recordings are added without touching the others. Half the
-    width of c_k's range falls as k^-0.65, about as the deviation of speech does.
+    width of c_k's range falls as 1/√k, somewhat slower than the deviation of speech does, since
+    the ripples of high-pitched voices lie at single high k.
     """
     k = np.arange(1, order)
-    widths = np.concatenate([[_C0_RANGE], _CEPSTRUM_RANGE * k**-_CEPSTRUM_DECAY])
+    widths = np.concatenate([[_C0_RANGE], _CEPSTRUM_RANGE / np.sqrt(k)])
     offset = np.zeros(order, np.float32)
     offset[0] = _C0_CENTER
     return (widths / 127).astype(np.float32), offset
@@ -339,13 +346,17 @@ def read_bank_spec(path: Path) -> BankSpec:
         StoreError: not a bank.
     """
     try:
-        return BankSpec.model_validate_json((path / "spec.json").read_text("utf-8"))
+        values = json.loads((path / "spec.json").read_text("utf-8"))
+        return BankSpec.model_validate(values | {"format": values.get("format", 0)})
     except OSError as error:
         raise StoreError(
             "is not a voice bank", where=path, found="no spec.json",
             do="make one: singerid voices manifest.jsonl -o BANK",
         ) from error  # fmt: skip
-    except ValueError as error:  # of pydantic, or bytes that are no text
+    except ValidationError as error:
+        found = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise StoreError("spec.json cannot be used", where=path, found=found) from error
+    except (ValueError, AttributeError) as error:  # no text, no JSON, no object
         raise StoreError("spec.json is damaged", where=path, found=str(error)[:80]) from error
 
 

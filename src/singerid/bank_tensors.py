@@ -94,28 +94,32 @@ class BankTensors:
                 moved[field.name] = value.to(device)
         return replace(self, **moved)
 
-    def codes(self, left: Tensor, right: Tensor, fraction: Tensor) -> Tensor:
-        """Cepstra between frames, still to be scaled: float32 `(…, order)`.
+    def codes(self, left: Tensor, right: Tensor, fraction: Tensor, out: Tensor) -> None:
+        """Cepstra between frames, still to be scaled.
 
         Args:
             left: int64 `(…,)`, frame before.
             right: int64 `(…,)`, frame after.
             fraction: float32 `(…,)`, weight of `right`, 0 … 1.
+            out: float32 `(…, order)`, where the codes are written.
         """
-        return _between(self.cepstrum, left, right, fraction)
+        _write_between(self.cepstrum, left, right, fraction, out)
 
     def aperiodicity_nepers(self, left: Tensor, right: Tensor, fraction: Tensor) -> Tensor:
         """Nepers of the noise's share of power, float32 `(…, n_bands)`; arguments as of `codes`."""
         low, high = APERIODICITY_RANGE_DB
-        codes = _between(self.aperiodicity, left, right, fraction)
+        codes = torch.empty(*left.shape, self.aperiodicity.shape[1], device=self.device)
+        _write_between(self.aperiodicity, left, right, fraction, codes)
         return codes.mul_((high - low) / 255).add_(low).mul_(math.log(10) / 10)
 
 
-def _between(table: Tensor, left: Tensor, right: Tensor, fraction: Tensor) -> Tensor:
-    before = table.index_select(0, left.reshape(-1)).float()
-    after = table.index_select(0, right.reshape(-1)).float()
-    mixed = before.lerp_(after, fraction.reshape(-1, 1))
-    return mixed.reshape(*left.shape, table.shape[1])
+def _write_between(
+    table: Tensor, left: Tensor, right: Tensor, fraction: Tensor, out: Tensor
+) -> None:
+    shape = (*left.shape, table.shape[1])
+    before = table.index_select(0, left.reshape(-1)).view(shape)
+    after = table.index_select(0, right.reshape(-1)).view(shape)
+    out.copy_(before).lerp_(after.float(), fraction[..., None])
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

@@ -6,6 +6,7 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -216,12 +217,22 @@ class PartialEmbedder(ABC):
             if isinstance(frames, SingeridError):
                 yield recording, frames
                 continue
+            recording, frames = self._middle(recording, frames)
             group.append((recording, frames))
             n_partials += len(self._starts(frames))
             if self.partial_frames is None or n_partials >= self.settings.batch_partials:
                 yield from self._located(group)
                 group, n_partials = [], 0
         yield from self._located(group)
+
+    def _middle(self, recording: Recording, frames: FloatArray) -> tuple[Recording, FloatArray]:
+        """What `settings.max_seconds` leaves of a recording."""
+        limit = self.settings.max_seconds
+        n_frames = max(1, round(limit / self.front_end.step_seconds))
+        if not limit or len(frames) <= n_frames:
+            return recording, frames
+        start = (len(frames) - n_frames) // 2
+        return replace(recording, duration=limit), frames[start : start + n_frames]
 
     def _located(
         self, group: Sequence[tuple[Recording, FloatArray]]

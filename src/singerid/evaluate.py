@@ -120,7 +120,7 @@ def evaluate(
         corpora=columns.get("corpus") if selection.within_corpus else None,
         n_bootstrap=settings.n_bootstrap, seed=settings.seed,
     )  # fmt: skip
-    headline = slices.get(SAME_GENDER, slices[ALL])
+    headline = SAME_GENDER if SAME_GENDER in slices else ALL
     return Report(
         embeddings.encoder, len(embeddings), int(singers.max()) + 1,
         {
@@ -131,7 +131,10 @@ def evaluate(
         slices, naming,
         health(embeddings.vectors, embeddings.singers, np.random.default_rng([settings.seed, 4])),
         lint(trials, columns, vectors=embeddings.vectors),
-        break_down(trials, scores, columns, headline.threshold, n_worst=settings.clips or 20),
+        break_down(
+            trials, scores, columns, slices[headline].threshold, mask=masks[headline],
+            n_worst=settings.clips or 20,
+        ),
         _notes(trials, columns, slices), trials, scores, masks, llrs,
     )  # fmt: skip
 

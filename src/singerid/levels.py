@@ -29,13 +29,13 @@ def level_normalized(levels: Tensor, range_db: float = LEVEL_RANGE_DB) -> Tensor
     """
     floor = levels.amax((-2, -1), keepdim=True) - range_db
     levels = torch.maximum(levels, floor)
-    return levels - levels.mean((-2, -1), keepdim=True)
+    return levels.sub_(levels.mean((-2, -1), keepdim=True))
 
 
 def decibels(mels: Tensor, settings: MelSettings) -> Tensor:
     """Decibels of mel sums, powers or magnitudes as of the front end."""
     per_decade = 10 if settings.spectrum == "power" else 20
-    return torch.log10(mels.clamp(min=_LEAST)).mul_(per_decade)
+    return mels.clamp(min=_LEAST).log10_().mul_(per_decade)
 
 
 def front_end_scale(mels: Tensor, settings: MelSettings) -> Tensor:

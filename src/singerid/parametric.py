@@ -120,10 +120,14 @@ def _frames(
     )
     is_voiced = voicing > _VOICED
     voiced[~is_voiced] = 0
-    power: FloatArray = voiced + noise + 1e-6 * voiced.mean()
+    power = np.asarray(voiced + noise + 1e-6 * voiced.mean(), np.float64)
     aperiodicity = 10 * np.log10((noise + 1e-9 * power) / power)
     bands = aperiodicity[:, np.searchsorted(hz, spec.band_hz)]
-    return f0 * is_voiced, power / power.mean(), np.where(is_voiced[:, None], bands, 0.0)
+    return (
+        np.asarray(f0 * is_voiced),
+        power / power.mean(),
+        np.where(is_voiced[:, None], bands, 0.0),
+    )
 
 
 def _sounds(

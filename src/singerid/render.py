@@ -27,11 +27,10 @@ from singerid.traits import source_hz
 
 _NEPERS_PER_DB = math.log(10) / 10  # of power
 _TILT_HZ, _TILT_RANGE_HZ = 500.0, (100.0, 8000.0)
-_BUMPS_HZ = 80.0 * 2 ** (torch.arange(14) / 3)  # where the first partial may be raised: 80 … 1613
-_BUMP_OCTAVES = 1 / 3
+_LOWEST_BUMP, _BUMPS_PER_OCTAVE, _N_BUMPS = 60.0, 3, 15  # first partials: 60 … 1524 Hz
+_N_SHAPES = 5 + _N_BUMPS
 _OPENED_HZ, _UNCHANGED_HZ = 900.0, 2000.0  # what F1's rise takes along, and where it has no effect
 _CELLS_AT_ONCE = 1 << 17  # on the CPU: what its second-level cache holds
-_MELS_AT_ONCE = 20
 
 
 class Renderer:
@@ -64,10 +63,7 @@ class Renderer:
         reached = bands.any(0).nonzero()[:, 0]
         first, last = int(reached[0]), int(reached[-1]) + 1
         device = bank.device
-        self._groups = [
-            (columns, bins, weights.to(device))
-            for columns, bins, weights in _groups(bands[:, first:last])
-        ]
+        self._mel = bands[:, first:last].T.contiguous().to(device)
         self.hz = (torch.arange(first, last) * (rate / mel.n_fft)).to(device)
         self._bands = torch.from_numpy(band_weights(bank.spec, self.hz.cpu().numpy())).to(device)
         self._comb = comb_table(rate, mel.n_fft, first, last).to(device)
@@ -128,8 +124,8 @@ class Renderer:
     def _project(self, power: Tensor, out: Tensor) -> None:
         if self.spec.mel.spectrum == "magnitude":
             power = power.sqrt_()
-        for columns, bins, weights in self._groups:
-            torch.matmul(power[..., bins], weights, out=out[..., columns])
+        n_bins, n_mels = self._mel.shape
+        torch.mm(power.view(-1, n_bins), self._mel, out=out.view(-1, n_mels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +168,11 @@ def noise_shares(bank: BankTensors, plan: Plan) -> Tensor:
 
 def envelope_weights(bank: BankTensors, plan: Plan) -> Tensor:
     """Weight of each of `envelope_functions` in each frame, `(n_crops, n_frames, n_functions)`."""
-    return torch.cat([bank.codes(plan.left, plan.right, plan.fraction), _gains(plan)], 2)
+    order = bank.spec.order
+    weights = plan.f0.new_zeros(*plan.f0.shape, order + _N_SHAPES)
+    bank.codes(plan.left, plan.right, plan.fraction, out=weights[..., :order])
+    _write_gains(plan, weights[..., order:])
+    return weights
 
 
 def envelope_functions(bank: BankTensors, plan: Plan, hz: Tensor) -> Tensor:
@@ -197,18 +197,26 @@ def cosines(hz: Tensor, bank: BankTensors) -> Tensor:
     return basis
 
 
-def _gains(plan: Plan) -> Tensor:
-    """Weight of each of `_shapes` in each frame, nepers: `(n_crops, n_frames, n_shapes)`."""
-    bumps = _BUMPS_HZ.to(plan.f0.device)
-    octaves = torch.log2(plan.f0.clamp(min=1))[..., None] - torch.log2(bumps)
-    near = (1 - octaves.abs() / _BUMP_OCTAVES).clamp(min=0) * plan.first_partial[..., None]
-    simple = torch.stack([plan.level, plan.tilt, plan.nasal, plan.ring], 2)
-    one = torch.ones_like(simple[..., :1])
-    return torch.cat([one, torch.cat([simple, near], 2).mul_(_NEPERS_PER_DB)], 2)
+def _write_gains(plan: Plan, out: Tensor) -> None:
+    """Weight of each of `_shapes` in each frame, `(n_crops, n_frames, n_shapes)`; `out` is zeros.
+
+    The first partial's bell is a mix of the two fixed ones next to it.
+    """
+    out[..., 0] = 1
+    for i, gain in enumerate((plan.level, plan.tilt, plan.nasal, plan.ring), start=1):
+        torch.mul(gain, _NEPERS_PER_DB, out=out[..., i])
+    place = torch.log2(plan.f0.clamp(min=_LOWEST_BUMP) / _LOWEST_BUMP) * _BUMPS_PER_OCTAVE
+    place = place.clamp(max=_N_BUMPS - 1.001)
+    left = place.long()
+    gain = plan.first_partial * _NEPERS_PER_DB
+    weight = place - left
+    bumps = out[..., 5:]
+    bumps.scatter_(2, left[..., None], (gain * (1 - weight))[..., None])
+    bumps.scatter_(2, left[..., None] + 1, (gain * weight)[..., None])
 
 
 def _shapes(plan: Plan, hz: Tensor) -> Tensor:
-    """Functions of frequency `(n_crops, n_shapes, n_hz)`, in the order of `_gains`.
+    """Functions of frequency `(n_crops, n_shapes, n_hz)`, in the order of `_write_gains`.
 
     A constant; level; tilt; nasality: a zero at `nasal_hz` with a pole half as strong an octave
     and a half below (Hawkins and Stevens 1985); ring: a bell of a third of an octave; and bells
@@ -217,7 +225,8 @@ def _shapes(plan: Plan, hz: Tensor) -> Tensor:
     octaves = torch.log2(hz.clamp(*_TILT_RANGE_HZ))
     flat = torch.ones_like(hz)
     tilt = octaves - math.log2(_TILT_HZ)
-    bumps = _bell(torch.log2(hz.clamp(min=1)) - torch.log2(_BUMPS_HZ.to(hz.device))[:, None], 0.3)
+    at = torch.arange(_N_BUMPS, device=hz.device)[:, None] / _BUMPS_PER_OCTAVE
+    bumps = _bell(torch.log2(hz.clamp(min=1) / _LOWEST_BUMP) - at, 0.3)
     shared = torch.cat([torch.stack([flat * 0, flat, tilt]), bumps]).expand(len(plan), -1, -1)
     zero = octaves - torch.log2(plan.nasal_hz)[:, None]
     nasal = 0.5 * _bell(zero + 1.5, 0.35) - _bell(zero, 0.35)
@@ -275,18 +284,3 @@ def _highpass_gain(spec: FeatureSpec) -> np.ndarray[tuple[int], np.dtype[np.floa
         return np.ones(len(hz) + 1)
     ratio = np.tan(np.pi * hz / rate) / np.tan(np.pi * mel.highpass / rate)
     return np.append(ratio**10 / (1 + ratio**10), 1.0)
-
-
-def _groups(bands: Tensor) -> list[tuple[slice, slice, Tensor]]:
-    """Bands by twenty: columns of the result, bins that they reach, weights.
-
-    Most weights are zero; leaving those out saves half of the projection.
-    """
-    groups = []
-    for first in range(0, len(bands), _MELS_AT_ONCE):
-        some = bands[first : first + _MELS_AT_ONCE]
-        reached = some.any(0).nonzero()[:, 0]
-        bins = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 1)
-        weights = some[:, bins].T.contiguous()
-        groups.append((slice(first, first + len(some)), bins, weights))
-    return groups

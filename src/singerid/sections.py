@@ -149,6 +149,9 @@ class EmbedSettings(Section):
         0, "partials at random places instead of tiles (the original's way), 0 for tiles", ge=0
     )
     seed: int = setting(0, "seed of the places", ge=0, lt=2**32)
+    max_seconds: float = setting(
+        0.0, "only the middle of each recording, so much of it; 0 for all of it", unit="s", ge=0
+    )
     precision: Literal["auto", "32", "bf16"] = setting(
         "32", "arithmetic of the network; bf16 is faster, and moves a vector by about 0.5 degrees"
     )

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from singerid.embedder import Embedder
-from singerid.errors import CheckpointError
+from singerid.errors import CheckpointError, ConfigError
 from singerid.records import Recording
 from singerid.sections import EmbedSettings
 from singerid.terminal import need_torch
@@ -46,6 +46,8 @@ def load_embedder(
         MissingExtraError: what runs it is not installed.
     """
     text, path = os.fspath(name), Path(name)
+    if text in NAMES and settings is not None and settings.max_seconds:
+        raise ConfigError("has no embed.max_seconds", where=text, found=settings.max_seconds)
     if text == "mfcc":
         from singerid.external.mfcc import MfccEncoder
 
