@@ -23,6 +23,7 @@ from singerid import audio
 from singerid.bank import (
     APERIODICITY_RANGE_DB,
     FLOOR_DB,
+    BankSettings,
     BankSpec,
     band_weights,
     cepstra_of,
@@ -37,6 +38,7 @@ from singerid.features.mel import mel_bands
 
 FloatArray = npt.NDArray[np.float64]
 
+SETTINGS = BankSettings()
 RATE, FINE_MS, N_BINS = 16000, 2.0, 513
 ORDERS, ALPHAS, PERIODS = (24, 32, 40, 48, 64, 80, 96), (0.0, 0.2, 0.35, 0.42), (4, 8, 10, 12, 16)
 
@@ -58,16 +60,18 @@ def analyzed(paths: list[Path]) -> Iterator[tuple[FloatArray, FloatArray, FloatA
     """Envelope of mean power 1, aperiodicity and F0 of the sounding frames, 2 ms apart."""
     for path in paths:
         samples, _ = audio.load(path, RATE)
-        found = world.analyze(samples, RATE, frame_period_ms=FINE_MS)
+        found = world.analyze(
+            samples, RATE, fmin=SETTINGS.fmin, fmax=SETTINGS.fmax, frame_period_ms=FINE_MS
+        )
         power = found.envelope.mean(axis=1)
-        kept = sounding(power, -45, 0.1, FINE_MS / 1000)
+        kept = sounding(power, SETTINGS.gate_db, SETTINGS.pause, FINE_MS / 1000)
         yield found.envelope[kept] / power[kept].mean(), found.aperiodicity[kept], found.f0[kept]
 
 
 def mel_db(power: FloatArray, windowed: bool = False) -> FloatArray:
     """Levels of 80 mel bands, `(n_frames, 80)`; windowed: as 64 ms every 16 ms show them."""
-    bands = mel_bands(RATE, 2 * (N_BINS - 1), 80, 90, 7600)
-    levels = np.asarray(power @ bands.T, np.float64)
+    bands = mel_bands(RATE, 2 * (N_BINS - 1), 80, 90, 7600).astype(np.float64)
+    levels = power @ bands.T
     if windowed:
         weights = np.hanning(round(64 / FINE_MS) + 1) ** 2
         windows = sliding_window_view(levels, len(weights), axis=0)[:: round(16 / FINE_MS)]

@@ -32,7 +32,10 @@ SMALL = [
     "--encoder.relu", "false", "--train.train_iters", "2", "--train.val_iters", "1",
     "--train.precision", "32", "--train.learning_rate", "1e-2",
 ]  # fmt: skip
-COMMANDS = ["manifest", "features", "train", "embed", "table", "evaluate", "plot", "config", "demo"]
+COMMANDS = [
+    "manifest", "features", "train", "embed", "table", "trials", "evaluate", "leaderboard",
+    "robustness", "calibrate", "verify", "identify", "plot", "config", "demo",
+]  # fmt: skip
 
 
 class Result:
@@ -157,7 +160,7 @@ def test_embeddings_and_table(job):
 def test_report_and_map(job):
     at, said = job
     assert {path.name for path in (at / "report").iterdir()} == {
-        "report.json", "trials.txt", "scores.txt", "det.png", "histogram.png",
+        "report.html", "report.json", "trials.txt", "scores.txt", "det.png", "histogram.png",
     }  # fmt: skip
     report = json.loads((at / "report" / "report.json").read_text())
     assert report["encoder"] == read_embeddings(at / "e.parquet").encoder
@@ -303,7 +306,7 @@ def test_inputs_that_are_not_there_or_not_it(job, tmp_path):
     refused("gone: does not exist; expected a folder or CSV file", "manifest", gone, "-o", out)
     refused("gone: cannot read the manifest", "features", gone, "-o", out)
     refused("gone: is not a feature store; found no spec.json", "train", gone, "-o", out)
-    refused("gone: does not exist; expected a run folder or an encoder file",
+    refused("gone: does not exist; expected a run folder, an encoder file, model.onnx",
             "embed", at / "store", "--encoder", gone, "-o", out)  # fmt: skip
     refused("store: run has no encoder yet", "embed", at / "store", "--encoder", at / "store",
             "-o", out)  # fmt: skip

@@ -239,20 +239,22 @@ def test_formants_move_by_the_warp_factor_and_by_nothing_else(factor):
         assert torch.equal(getattr(warped, name), getattr(plan, name))
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.42])
+def test_cosines_are_the_banks(alpha):
+    bank, _ = planned(synthetic_bank())
+    settings = bank.spec.settings.model_copy(update={"alpha": alpha})
+    bank = replace(bank, spec=bank.spec.model_copy(update={"settings": settings}))
+    expected = torch.from_numpy(bank_cosines(HZ.numpy(), RATE, bank.spec.order, alpha))
+    assert torch.allclose(cosines(HZ[None], bank)[0], expected, atol=1e-3)
+    beyond = cosines(RATE - HZ[None], bank)[0]  # a mirror image above half the sample rate
+    assert torch.allclose(beyond, expected, atol=2e-3)
+
+
 def test_envelopes_are_the_banks():
     voices = synthetic_bank()
     bank, plan = planned(voices)
-    assert torch.allclose(
-        cosines(HZ[None], bank)[0], torch.from_numpy(bank_cosines(HZ.numpy(), RATE, 64, 0.0)),
-        atol=1e-3,
-    )  # fmt: skip
-    curved = replace(bank, spec=bank.spec.model_copy(
-        update={"settings": bank.spec.settings.model_copy(update={"alpha": 0.4})}
-    ))  # fmt: skip
-    expected = torch.from_numpy(bank_cosines(HZ.numpy(), RATE, 64, 0.4))
-    assert torch.allclose(cosines(HZ[None], curved)[0], expected, atol=1e-3)
-    start = plan.left[0, 0]
-    frame = voices.envelope(slice(int(start), int(start) + 1), HZ.numpy())[0]
+    start = int(plan.left[0, 0])
+    frame = voices.envelope(slice(start, start + 1), HZ.numpy())[0]
     on_frame = replace(plan, fraction=torch.zeros_like(plan.fraction))
     found = envelope_nepers(bank, on_frame, HZ)[0, 0].exp()
     assert np.allclose(found, frame, rtol=1e-3)

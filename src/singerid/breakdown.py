@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
 from singerid.slices import Columns, singer_sides, trial_rows
 from singerid.trials import TrialList
@@ -194,6 +195,40 @@ def confusions(
             float(pairs.accepted[i] / pairs.n[i]), float(pairs.mean[i]), float(pairs.highest[i]),
         )
         for i in order
+    ]  # fmt: skip
+
+
+def reliability(
+    llrs: npt.ArrayLike, targets: npt.ArrayLike, prior: float = 0.5, n_bins: int = 10
+) -> list[dict[str, float]]:
+    """How often trials of a stated probability are targets, for a reliability diagram.
+
+    Trials are weighted so that targets have the weight `prior` in all (Murphy & Winkler 1977,
+    *Applied Statistics* 26, for the diagram).
+
+    Args:
+        llrs: natural log-likelihood ratios `(n,)`.
+        targets: bool `(n,)`, both classes there.
+        prior: probability of a target before hearing, in (0, 1).
+        n_bins: number of bins of equal width on [0, 1].
+
+    Returns:
+        For each bin that has trials: "predicted" (weighted mean of the stated probability),
+        "observed" (weighted share of targets) and "n" (number of trials).
+    """
+    llrs, targets = np.asarray(llrs, np.float64), np.asarray(targets, np.bool_)
+    stated = expit(llrs + logit(prior))
+    weights = np.where(targets, prior / targets.sum(), (1 - prior) / (~targets).sum())
+    bins = np.minimum((stated * n_bins).astype(np.intp), n_bins - 1)
+    n, mass = np.bincount(bins, minlength=n_bins), np.bincount(bins, weights, n_bins)
+    predicted = np.bincount(bins, weights * stated, n_bins)
+    observed = np.bincount(bins, weights * targets, n_bins)
+    return [
+        {
+            "predicted": float(predicted[i] / mass[i]), "observed": float(observed[i] / mass[i]),
+            "n": int(n[i]),
+        }
+        for i in np.flatnonzero(n)
     ]  # fmt: skip
 
 

@@ -155,8 +155,8 @@ def _bands() -> list[Degradation]:
 
 def _gains() -> list[Degradation]:
     return [
-        Degradation("gain", "softer by", "30 dB", partial(change_gain, gain_db=-30)),
-        Degradation("gain", "clipped at", "+12 dB", partial(change_gain, gain_db=12)),
+        Degradation("gain", "gain", "-30 dB", partial(change_gain, gain_db=-30)),
+        Degradation("gain", "gain", "+12 dB, clipped", partial(change_gain, gain_db=12)),
     ]
 
 

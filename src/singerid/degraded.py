@@ -8,13 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from singerid import __version__, audio
 from singerid.degradations import Degradation
+from singerid.embedder import Embedder
 from singerid.embeddings import normalize
 from singerid.errors import SingeridError, one_line
 from singerid.records import Recording
@@ -27,19 +27,6 @@ HIGHEST_RATE = 48_000
 _UNCHANGED = "unchanged"
 
 
-class Embedder(Protocol):
-    """What makes a vector of samples; `singerid.embed.SingerEncoder` is one.
-
-    Attributes:
-        fingerprint: of the encoder; only vectors of equal fingerprints can be compared.
-    """
-
-    fingerprint: str
-
-    def embed(self, samples: FloatArray, sample_rate: int) -> FloatArray:
-        """Unit vector `(dim,)` of mono samples; raises SingeridError on unfit audio."""
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A recording that has no vector under a condition.
@@ -47,12 +34,23 @@ class Failure:
     Attributes:
         recording: its id.
         condition: name of the degradation, or "clean" (then it has none at all).
-        reason: one line.
+        error: why; names the recording and the condition.
     """
 
     recording: str
     condition: str
-    reason: str
+    error: SingeridError
+
+    @classmethod
+    def of(cls, recording: str, condition: str, error: SingeridError) -> Failure:
+        """The same error, said of this recording under this condition."""
+        where = f"{recording} ({condition})"
+        if error.where is not None:
+            where += f", {one_line(error.where)}"
+        said = SingeridError(
+            error.what, where=where, found=error.found, expected=error.expected, do=error.do
+        )
+        return cls(recording, condition, said)
 
 
 @dataclass
@@ -158,7 +156,7 @@ def _embed_one(
         samples, outcome.warnings = audio.load(recording.path, rate, recording.channel)
     except SingeridError as error:
         outcome.made.clear()  # a file that cannot be read any more has no vectors
-        outcome.failures.append(Failure(recording.id, CLEAN, str(error)))
+        outcome.failures.append(Failure.of(recording.id, CLEAN, error))
         return outcome
     for key, degradation in missing:
         name = degradation.name if degradation else CLEAN
@@ -170,7 +168,7 @@ def _embed_one(
                 )
             vector = normalize(embedder.embed(changed, rate)[None])[0]
         except SingeridError as error:
-            outcome.failures.append(Failure(recording.id, name, str(error)))
+            outcome.failures.append(Failure.of(recording.id, name, error))
             if degradation is None:
                 return outcome
             continue

@@ -44,6 +44,21 @@ def join(parts: Iterable[object], separator: str = "") -> Html:
     return Html(separator.join(map(escape, parts)))
 
 
+def soft(words: object) -> Html:
+    """A paragraph in small gray letters."""
+    return tag("p", words, class_="soft")
+
+
+def shown_name(name: object) -> Html:
+    """A name that somebody gave: its own direction of writing does not change the line's."""
+    return tag("span", name, class_="name")
+
+
+def shown_id(name: object) -> Html:
+    """An id, in letters of equal width, broken where it is too long."""
+    return tag("span", name, class_="id")
+
+
 def percent(rate: float | None, digits: int = 1) -> str:
     """A fraction in percent, with a no-break space."""
     return NONE if rate is None else f"{100 * rate:.{digits}f}\u00a0%"

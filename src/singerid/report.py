@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from singerid import report_details as details
+from singerid import report_failures as failures
+from singerid import report_measures as measures
 from singerid.markup import (
     NONE,
     Html,
@@ -83,15 +84,15 @@ def render_report(
     parts: list[tuple[str, str, Callable[[], Html]]] = [
         ("slices", "Error rates", lambda: _slices(data)),
         ("curves", "Curves", lambda: _curves(data, curves)),
-        ("comparison", "Comparison of encoders", lambda: details.comparison(data["comparison"])),
-        ("robustness", "Robustness", lambda: details.robustness(data["robustness"])),
-        ("singers", "Errors by singer", lambda: details.singers(data["singers"])),
-        ("confusions", "Confusions", lambda: details.confusions(data["confusions"])),
-        ("worst", "Worst trials", lambda: details.worst(data["worst"], clips)),
-        ("identification", "Identification", lambda: details.naming(data["identification"])),
-        ("calibration", "Calibration", lambda: details.calibration(data["calibration"])),
-        ("health", "Embedding health", lambda: details.health(data["health"])),
-        ("findings", "What the linter says", lambda: details.findings(data["findings"])),
+        ("comparison", "Comparison of encoders", lambda: measures.comparison(data["comparison"])),
+        ("robustness", "Robustness", lambda: measures.robustness(data["robustness"])),
+        ("singers", "Errors by singer", lambda: failures.singers(data["singers"])),
+        ("confusions", "Confusions", lambda: failures.confusions(data["confusions"])),
+        ("worst", "Worst trials", lambda: failures.worst(data["worst"], clips)),
+        ("identification", "Identification", lambda: measures.naming(data["identification"])),
+        ("calibration", "Calibration", lambda: measures.calibration(data["calibration"])),
+        ("health", "Embedding health", lambda: measures.health(data["health"])),
+        ("findings", "What the linter says", lambda: measures.findings(data["findings"])),
         ("method", "How it was computed", lambda: _method(data)),
     ]
     there = {"method"} | {name for name, _, _ in parts if data.get(name)}
@@ -161,7 +162,7 @@ def _headline(data: Data) -> Html:
         link = tag(
             "a", f"The linter found {n_bad} kind{'s' * (n_bad > 1)} of error", href="#findings"
         )
-        notes.insert(0, tag("li", link, " in the trials: do not trust the figures before."))
+        notes.insert(0, tag("li", link, " in the trials: mend them before you trust the figures."))
     title = tag("h1", "How well singers are told apart")
     intro = tag("p", sizes, tag("code", data["encoder"]))
     return join([title, intro, box, tag("ul", *notes, class_="notes") if notes else ""])

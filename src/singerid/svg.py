@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 from singerid.markup import Html, escape, join, percent, percents, tag
 from singerid.metrics import det_points
@@ -60,7 +61,7 @@ class Curves:
         center, reach = (scores.max() + scores.min()) / 2, max(np.ptp(scores) / 2, 1e-6)
         edges = np.linspace(center - reach, center + reach, N_BINS + 1)
         shares = [np.histogram(scores[rows], edges)[0] / rows.sum() for rows in (targets, ~targets)]
-        return cls(false_alarms[seen], misses[seen], edges, *shares)
+        return cls(*_filled(false_alarms[seen], misses[seen]), edges, *shares)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class _Plane:
         marks: list[Html] = []
         for value, name in x_ticks.items():
             marks.append(self.line((value, value), self.y, "grid"))
-            marks.append(_text(name, self.at_x(value), low + 15, "middle"))
+            for i, line in enumerate(name.split(", ")):
+                marks.append(_text(line, self.at_x(value), low + 15 * (i + 1), "middle"))
         for value, name in y_ticks.items():
             marks.append(self.line(self.x, (value, value), "grid"))
             marks.append(_text(name, left - 5, self.at_y(value) + 4, "end"))
@@ -146,9 +148,10 @@ def det_chart(curves: Mapping[str, Curves], rates: Mapping[str, float]) -> Html:
     legend = []
     for style, (name, curve) in enumerate(curves.items()):
         x, y = _deviate(curve.false_alarms), _deviate(curve.misses)
-        inside = (x <= limits[1]) & (y <= limits[1])
-        x, y = np.maximum(x[inside], limits[0]), np.maximum(y[inside], limits[0])
-        parts.append(tag("path", d=plane.path(x, y), class_=f"curve k{style}"))
+        inside = (np.minimum(x, y) >= limits[0]) & (np.maximum(x, y) <= limits[1])
+        if inside.any():
+            path = plane.path(x[inside], y[inside])
+            parts.append(tag("path", d=path, class_=f"curve k{style}"))
         legend.append((style, f"{name}: EER {percent(rates[name])}"))
     for style, name in enumerate(curves):
         place = min(max(float(_deviate(rates[name])), limits[0]), limits[1])
@@ -198,7 +201,9 @@ def level_chart(
     """
     n, units = len(levels), {level.partition(" ")[2] for level in levels}
     unit = units.pop() if len(units) == 1 else ""
-    plane = _Plane((-0.5, n - 0.5), (0, top), 320, 200, left=44, bottom=40 if unit else 24)
+    n_lines = max((level.count(", ") + 1 for level in levels), default=1) + bool(unit)
+    bottom = 10 + 15 * n_lines
+    plane = _Plane((-0.5, n - 0.5), (0, top), 320, 176 + bottom, left=44, bottom=bottom)
     y_ticks = {value: f"{100 * value:g}" for value in nice_ticks(0, top)}
     x_ticks = {float(i): name.removesuffix(f" {unit}") for i, name in enumerate(levels)}
     parts = [plane.frame(x_ticks, y_ticks, unit, "EER (%)")]
@@ -262,6 +267,30 @@ def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
 
 
+def _filled(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points between operating points that are far from each other.
+
+    A straight line between two rates is bent on axes of normal deviates.
+    """
+    ends = _deviate(np.stack([x, y]))
+    lengths = np.abs(np.diff(ends)).max(axis=0, initial=0)
+    parts = []
+    for i in np.flatnonzero(lengths > 5 * _STEP):
+        axis = int(np.abs(ends[:, i + 1] - ends[:, i]).argmax())
+        n = int(np.ceil(lengths[i] / (5 * _STEP)))
+        rates = ndtr(np.linspace(ends[axis, i], ends[axis, i + 1], n + 1)[1:-1])
+        start, end = (x[i], x[i + 1]) if axis == 0 else (y[i], y[i + 1])
+        share = np.clip((rates - start) / (end - start), 0, 1)
+        parts.append(
+            (i + share, x[i] + share * (x[i + 1] - x[i]), y[i] + share * (y[i + 1] - y[i]))
+        )
+    place, xs, ys = np.concatenate(
+        [np.stack([np.arange(len(x)), x, y]), *(np.stack(part) for part in parts)], axis=1
+    )
+    order = np.argsort(place, kind="stable")
+    return xs[order], ys[order]
+
+
 def _text(text: str, x: float, y: float, anchor: str, **more: object) -> Html:
     return tag("text", escape(text), x=f"{x:g}", y=f"{y:g}", text_anchor=anchor, **more)
 
@@ -273,6 +302,4 @@ def _least(rates: FloatArray) -> float:
 
 def _deviate(rates: npt.ArrayLike) -> FloatArray:
     """Normal deviates of rates; those of 0 and 1, infinitely far away, lie outside the picture."""
-    from scipy.special import ndtri
-
     return np.asarray(ndtri(np.clip(rates, 1e-9, 1 - 1e-9)), np.float64)

@@ -94,7 +94,7 @@ def _top_of_groups(rows: IntArray, group: IntArray, badness: FloatArray, limit: 
     """Rows by falling badness, at most the `limit` first of each group."""
     order = rows[np.lexsort((-badness[rows], group[rows]))]
     top = order[_rank_in_group(group[order]) < limit]
-    return np.asarray(top[np.argsort(-badness[top], kind="stable")])
+    return np.asarray(top[np.lexsort((top, -badness[top]))])
 
 
 def _rank_in_group(keys: IntArray) -> IntArray:
