@@ -167,7 +167,9 @@ def test_tape_speed_moves_everything(semitones):
     faster = distortion.change_speed(tone(440, 2.0), RATE, rng(), semitones=semitones)
     assert len(faster) == pytest.approx(2 * RATE / ratio, abs=1)
     middle = faster[RATE // 4 : -RATE // 4]
-    peak = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 18)).argmax() * RATE / (1 << 18)
+    peak = (
+        np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 18)).argmax() * RATE / (1 << 18)
+    )
     assert peak == pytest.approx(440 * ratio, rel=1e-3)
     assert np.std(middle) == pytest.approx(np.std(tone(440)), rel=0.01)
 

@@ -37,7 +37,9 @@ def test_nothing_is_shifted_or_cut(codec, rate):
     assert 0.9 < likeness < 0.99999
 
 
-@pytest.mark.parametrize(("codec", "low", "high"), [("mp3", 32, 64), ("opus", 8, 24), ("aac", 24, 64)])
+@pytest.mark.parametrize(
+    ("codec", "low", "high"), [("mp3", 32, 64), ("opus", 8, 24), ("aac", 24, 64)]
+)
 def test_bit_rates(codec, low, high):
     samples, wanted = sound(48_000), lossy.CODECS[codec]
     errors = []
@@ -63,9 +65,13 @@ def test_beyond_full_scale_is_clipped_first(codec):
 
 
 def test_refusals(monkeypatch):
-    with pytest.raises(ConfigError, match="no such codec; found 'ac3'; expected mp3 or opus or aac"):
+    with pytest.raises(
+        ConfigError, match="no such codec; found 'ac3'; expected mp3 or opus or aac"
+    ):
         lossy.check_encoder("ac3")
-    with pytest.raises(AudioError, match="cannot be encoded by libmp3lame; .*16000 Hz, 32000 bit/s"):
+    with pytest.raises(
+        AudioError, match=r"cannot be encoded by libmp3lame; .*16000 Hz, 32000 bit/s"
+    ):
         recode(np.zeros(0, "f4"), 16_000, "mp3")
     missing = dataclasses.replace(lossy.CODECS["mp3"], encoder="libnone")
     monkeypatch.setitem(lossy.CODECS, "mp3", missing)

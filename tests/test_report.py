@@ -239,7 +239,7 @@ def test_perfect_and_useless_encoders_have_pages_too():
         full["slices"] = {"all": full["slices"]["all"] | {"eer": rate, "eer_interval": [rate] * 2}}
         full["robustness"] = [row | {"eer": rate, "interval": None} for row in data()["robustness"]]
         page = Page(render_report(full, {"all": (np.array(scores), targets)}))
-        assert f"{100 * rate:.1f}\u00a0%" in page.text
+        assert f"{100 * rate:.1f} %" in page.text
         assert "nan" not in page.text
 
 

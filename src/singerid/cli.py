@@ -168,6 +168,9 @@ def _add_sets(sub: argparse.ArgumentParser) -> None:
 def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     _add_sets(sub)
     sub.add_argument("--calibration", metavar="FILE", help="judge these probabilities as well")
+    sub.add_argument(
+        "--robustness", metavar="FOLDER", help="show this robustness report on the page as well"
+    )
 
 
 def _add_calibrate(sub: argparse.ArgumentParser) -> None:

@@ -97,7 +97,7 @@ def embed_degraded(
         on_progress: called with the duration of each recording that is done, in seconds.
         on_warning: called with remarks on files.
     """
-    kept = cache or VectorCache(None, embedder.fingerprint)
+    kept = VectorCache(None, embedder.fingerprint) if cache is None else cache
     result = DegradedVectors({name: {} for name in (CLEAN, *(d.name for d in degradations))})
 
     def work(recording: Recording) -> _Outcome:

@@ -92,8 +92,10 @@ def recode(
     check_encoder(codec)
     rates = CODECS[codec].rates
     rate = next((r for r in rates if r >= sample_rate), rates[-1])
-    x = samples if rate == sample_rate else soxr.resample(samples, sample_rate, rate)
-    y, _ = round_trip(np.clip(x, -1, 1), rate, CODECS[codec], 1000 * kbps)
+    x = np.clip(samples, -1, 1)
+    if rate != sample_rate:
+        x = soxr.resample(x, sample_rate, rate)
+    y, _ = round_trip(x, rate, CODECS[codec], 1000 * kbps)
     if rate != sample_rate:
         y = soxr.resample(y, rate, sample_rate)
     n = len(samples)

@@ -144,8 +144,8 @@ def _headline(data: Data) -> Html:
     sure = "There are too few singers (or no resampling was asked for) to say how sure this is."
     if bounds:
         sure = (
-            f"With other singers of this kind, expect {percents(bounds)} %: the 95 % interval, by "
-            f"a bootstrap over the {one['n_singers']} singers."
+            f"How much this depends on which {one['n_singers']} singers were at hand is the 95 % "
+            f"interval, {percents(bounds)} %, by a bootstrap over singers."
         )
     what = f"equal error rate, {name}" + (f", 95 % interval {percents(bounds)} %" if bounds else "")
     trials = f"{count(one['n_targets'])} target and {count(one['n_nontargets'])} nontarget trials."
@@ -207,7 +207,8 @@ def _curves(data: Data, curves: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]
     names = sorted((name for name in curves if name in slices), key=lambda name: name != first)
     shown = {name: Curves.of(*curves[name]) for name in names[:N_STYLES]}
     what = "Detection error tradeoff: misses and false alarms of all thresholds. Dots: EER."
-    figures = [_figure(what, det_chart(shown, {name: slices[name]["eer"] for name in shown}))]
+    det = det_chart(shown, {name: slices[name]["eer"] for name in shown})
+    figures = [_figure(what, det, class_="tall")]
     for name, one in shown.items():
         label = f"Score histograms of targets and nontargets, {name}"
         chart = histogram_chart(one, slices[name]["threshold"], label)
@@ -215,8 +216,8 @@ def _curves(data: Data, curves: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]
     return tag("div", *figures, class_="charts")
 
 
-def _figure(caption: str, chart: Html) -> Html:
-    return tag("figure", tag("figcaption", caption), chart)
+def _figure(caption: str, chart: Html, **attributes: object) -> Html:
+    return tag("figure", tag("figcaption", caption), chart, **attributes)
 
 
 def _method(data: Data) -> Html:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from singerid import __version__, plots
+from singerid.breakdown import reliability
 from singerid.calibration import Calibration
 from singerid.comparison import Difference
 from singerid.embeddings import EmbeddingSet
-from singerid.evaluate import ALL, Report
+from singerid.evaluate import ALL, SAME_GENDER, Report
 from singerid.model_files import write_models
 from singerid.players import Clip, make_clips
 from singerid.records import atomic_write
 from singerid.report import render_report
 from singerid.sections import EvaluateSettings
 from singerid.trial_files import write_scores, write_trials
+
+_MOST_CURVES = 6  # in one picture
 
 
 def write_report(
@@ -31,6 +35,7 @@ def write_report(
     calibration: Calibration | None = None,
     differences: Sequence[Difference] = (),
     command_line: str = "",
+    robustness: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
     """Write the report's files; report.json last, once all others are whole.
 
@@ -42,6 +47,7 @@ def write_report(
         calibration: if one was used.
         differences: from other encoders, if there are any.
         command_line: how it was made.
+        robustness: rows of a robustness.json of the same encoder, to be shown as well.
 
     Returns:
         Names of the files; rates in report.json are fractions.
@@ -56,7 +62,7 @@ def write_report(
         names.append("models.txt")
     targets = report.trials.targets
     curves = {name: (report.scores[mask], targets[mask]) for name, mask in report.masks.items()}
-    main = {name: curve for name, curve in curves.items() if _is_main(name)}
+    main = {name: curves[name] for name in _main_slices(report)}
     plots.save_figure(plots.det_figure(main, "Detection error tradeoff"), folder / "det.png")
     headline = report.headline
     histogram = plots.histogram_figure(
@@ -65,6 +71,8 @@ def write_report(
     )  # fmt: skip
     plots.save_figure(histogram, folder / "histogram.png")
     fields = as_fields(report, calibration, differences, command_line)
+    if robustness:
+        fields["robustness"] = [dict(row) for row in robustness]
     clips = _clips(report, embeddings, settings.clips)
     with atomic_write(folder / "report.html") as file:
         file.write(render_report(fields, main, clips))
@@ -94,23 +102,31 @@ def as_fields(
         "notes": list(report.notes),
     }  # fmt: skip
     if report.llrs is not None and calibration is not None:
+        mask = report.masks[report.headline]
+        named = zip(calibration.class_names(), calibration.classes, strict=True)
         fields["calibration"] = asdict(report.slices[report.headline]) | {
-            "durations": [asdict(part) for part in calibration.classes]
+            "durations": [{"name": name} | asdict(line) for name, line in named],
+            "reliability": reliability(report.llrs[mask], report.trials.targets[mask]),
         }
     if differences:
         fields["comparison"] = [asdict(d) for d in differences]
     return fields
 
 
-def _is_main(name: str) -> bool:
-    """True for the slices that a DET plot shows: all, same gender, corpora."""
-    return name in (ALL, "same gender") or name.startswith("corpus ")
+def _main_slices(report: Report) -> list[str]:
+    """The slices that a DET plot shows: the headline first, then corpora, then all."""
+    alike = [name for name in report.masks if name.startswith("corpus ") and "gap" not in name]
+    alike.sort(key=lambda name: SAME_GENDER not in name)
+    return list(dict.fromkeys([report.headline, *alike[: _MOST_CURVES - 2], ALL]))
 
 
 def _clips(report: Report, embeddings: EmbeddingSet, n: int) -> dict[str, Clip | str]:
-    """Audio of both sides of the worst trials, or why there is none."""
+    """Audio of both sides of the worst trials, the worst of both classes first, or why not."""
     sources = {
         id: (path, "mix") for id, path in zip(embeddings.ids, embeddings.paths, strict=True) if path
     }
-    worst = report.breakdown.worst[:n]
-    return make_clips([id for trial in worst for id in (trial.enroll, trial.test)], sources)
+    worst = report.breakdown.worst
+    misses = [trial for trial in worst if trial.target]
+    false_alarms = [trial for trial in worst if not trial.target]
+    in_turn = [t for pair in zip_longest(false_alarms, misses) for t in pair if t][:n]
+    return make_clips([id for t in in_turn for id in (t.enroll_recording, t.test)], sources)

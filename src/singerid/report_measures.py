@@ -24,15 +24,16 @@ from singerid.svg import interval_bar, level_chart, reliability_chart
 
 Data = Mapping[str, Any]
 _HEALTH = {
-    "purity": "share of nearest neighbors that are of the same singer",
-    "silhouette": "1: singers are far apart and narrow, 0: they overlap",
-    "alignment": "mean squared distance of two recordings of one singer; lower is closer",
-    "uniformity": "log of the mean Gaussian potential of all pairs; lower is spread more evenly",
-    "effective_rank": "how many dimensions are really used",
+    "n_recordings": "looked at",
+    "n_singers": "of theirs",
+    "dim": "length of a vector",
+    "dead_dimensions": "dimensions that are constant, or almost",
+    "effective_rank": "how many dimensions are in use",
+    "uniformity": "0: all in one point; about -4: spread evenly over the sphere",
+    "alignment": "mean squared distance of two recordings of one singer, 0 to 4; lower is closer",
     "hubness": "skewness of how often a recording is a neighbor; high: a few are everybody's",
-    "dead_dimensions": "dimensions that are always zero, or always the same",
-    "n": "recordings looked at",
-    "dim": "dimensions of the embedding",
+    "silhouette": "1: singers are far apart and narrow; 0: they overlap",
+    "purity": "in as many clusters as singers, share of recordings of their cluster's main singer",
 }
 _NAMING: tuple[tuple[str, str, str], ...] = (
     ("top_1", "right singer first", "share whose nearest centroid is their singer's"),

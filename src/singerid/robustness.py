@@ -203,8 +203,10 @@ def _rows(
         mask &= np.isfinite(clean_scores)
         for first in range(0, len(several), _AT_ONCE):
             part = several[first : first + _AT_ONCE]
-            under = [sides.scores(clean, found.vectors[d.name])[mask] for d in part]
-            scores = np.stack([clean_scores[mask], *under])
+            scores = np.empty((len(part) + 1, np.count_nonzero(mask)))
+            scores[0] = clean_scores[mask]
+            for i, degradation in enumerate(part, 1):
+                scores[i] = sides.scores(clean, found.vectors[degradation.name])[mask]
             figures = _figures(scores, sides, mask, seed, n_bootstrap)
             for degradation, figure in zip(part, figures, strict=True):
                 rows[degradation.name] = Row(

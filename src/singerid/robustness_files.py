@@ -13,6 +13,7 @@ from typing import Any
 from singerid import __version__
 from singerid.charts import robustness_figure
 from singerid.degraded import CLEAN
+from singerid.errors import SingeridError
 from singerid.plots import save_figure
 from singerid.records import atomic_write
 from singerid.robustness import Interval, Robustness, Row
@@ -135,3 +136,20 @@ def _points(difference: float | None) -> str:
 def _interval(ends: Interval | None, sign: str = "") -> str:
     """In percent; `sign` "+" shows that of positive ends."""
     return "" if ends is None else "[{:{s}.1f}, {:{s}.1f}]".format(*(100 * e for e in ends), s=sign)
+
+
+def read_robustness(folder: str | os.PathLike[str]) -> tuple[str, list[dict[str, Any]]]:
+    """The encoder's fingerprint and the rows of robustness.json, the clean one first.
+
+    Raises:
+        SingeridError: missing or not such a file.
+    """
+    path = Path(folder) / "robustness.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return str(fields["encoder"]), [fields["clean"], *fields["rows"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SingeridError(
+            "cannot read the robustness report", where=path, found=error,
+            do="make one: singerid robustness",
+        ) from error  # fmt: skip

@@ -22,7 +22,7 @@ class Trait:
     """One number and where it may lie.
 
     Attributes:
-        name: a key of what `draw_traits` returns.
+        name: a key of what `Identities.draw` returns.
         role: whether crops or identities differ in it.
         low: its least value.
         high: its greatest.

@@ -83,6 +83,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         written = write_report(
             report, folder, embeddings, config.evaluate, calibration=calibration,
             differences=own, command_line=arguments.command_line,
+            robustness=_robustness(arguments, embeddings),
         )  # fmt: skip
         for line in [f"{name}:"] * several + summary_lines(report):
             say(line)
@@ -161,6 +162,20 @@ def _calibration(arguments: argparse.Namespace, embeddings: EmbeddingSet) -> Cal
     calibration = read_calibration(arguments.calibration)
     calibration.check(embeddings.encoder)
     return calibration
+
+
+def _robustness(
+    arguments: argparse.Namespace, embeddings: EmbeddingSet
+) -> Sequence[dict[str, object]]:
+    """Rows of ``--robustness``, if it is given."""
+    from singerid.embeddings import check_same_encoder
+    from singerid.robustness_files import read_robustness
+
+    if not arguments.robustness:
+        return ()
+    encoder, rows = read_robustness(arguments.robustness)
+    check_same_encoder(encoder, embeddings.encoder, arguments.robustness)
+    return rows
 
 
 def _labelled(
