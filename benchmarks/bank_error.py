@@ -34,6 +34,7 @@ from singerid.bank import (
 )
 from singerid.banking import _bands_db, sounding
 from singerid.features import melcepstrum, world
+from singerid.features.highpass import highpass
 from singerid.features.mel import mel_bands
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,7 +60,7 @@ def recordings(table: Path, n: int) -> dict[str, list[Path]]:
 def analyzed(paths: list[Path]) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
     """Envelope of mean power 1, aperiodicity and F0 of the sounding frames, 2 ms apart."""
     for path in paths:
-        samples, _ = audio.load(path, RATE)
+        samples = highpass(audio.load(path, RATE)[0], SETTINGS.highpass, RATE, 10)
         found = world.analyze(
             samples, RATE, fmin=SETTINGS.fmin, fmax=SETTINGS.fmax, frame_period_ms=FINE_MS
         )
@@ -71,11 +72,11 @@ def analyzed(paths: list[Path]) -> Iterator[tuple[FloatArray, FloatArray, FloatA
 def mel_db(power: FloatArray, windowed: bool = False) -> FloatArray:
     """Levels of 80 mel bands, `(n_frames, 80)`; windowed: as 64 ms every 16 ms show them."""
     bands = mel_bands(RATE, 2 * (N_BINS - 1), 80, 90, 7600).astype(np.float64)
-    levels = power @ bands.T
+    levels = power @ bands.T  # (n_frames, 80)
     if windowed:
         weights = np.hanning(round(64 / FINE_MS) + 1) ** 2
         windows = sliding_window_view(levels, len(weights), axis=0)[:: round(16 / FINE_MS)]
-        levels = np.asarray(windows @ (weights / weights.sum()), np.float64)
+        return np.asarray(10 * np.log10(windows @ (weights / weights.sum()) + 1e-12))
     return np.asarray(10 * np.log10(levels + 1e-12))
 
 

@@ -39,15 +39,15 @@ def main() -> None:
     torch.set_flush_denormal(True)
     bank = VoiceBank.open(options.bank) if options.bank else random_bank(250, 1500)
     tensors = BankTensors.of(bank, options.device)
-    calls = candidates(tensors)
     before = peak_mb()
+    calls = candidates(tensors)
     seconds = medians(calls, rounds=9, warmups=2)
     n = N_CLASSES * N_CROPS
     for name, median in seconds.items():
         rate = n / median
-        print(f"{name:<34}{1e3 * median:7.1f} ms  {rate:7.0f} crops/s  {rate / BAR:5.2f} x the bar")
+        print(f"{name:<36}{1e3 * median:7.1f} ms  {rate:7.0f} crops/s  {rate / BAR:5.2f} x the bar")
     print(f"{n} crops of {SECONDS} s on {tensors.device}, one thread")
-    print(f"peak memory {peak_mb():.0f} MB; {before:.0f} MB of it before the first batch")
+    print(f"peak memory {peak_mb():.0f} MB; {before:.0f} MB of it before tables and batches")
 
 
 def candidates(bank: BankTensors) -> dict[str, Callable[[], object]]:
@@ -74,7 +74,17 @@ def candidates(bank: BankTensors) -> dict[str, Callable[[], object]]:
 
     planned = plan()
     mels = sung.render(planned)
+    n_cells, n_bins, n_functions = len(planned) * n_frames, len(sung.render.hz), spec_terms(bank)
+    weights, functions = torch.rand(n_cells, n_functions), torch.rand(n_functions, n_bins)
+    bands = torch.rand(n_bins, spec.mel.n_mels)
+    weights, functions, bands = (x.to(bank.device) for x in (weights, functions, bands))
+
+    def products() -> None:
+        for start in range(0, n_cells, n_frames):
+            weights[start : start + n_frames] @ functions @ bands
+
     calls: dict[str, Callable[[], object]] = {
+        "limit: matrix products of rendering": products,
         "plan": plan,
         "render": lambda: sung.render(planned),
         "channel": lambda: usual.channel(mels, seeded(1)),
@@ -85,6 +95,11 @@ def candidates(bank: BankTensors) -> dict[str, Callable[[], object]]:
     if bank.device.type == "cpu":
         return calls
     return {name: synchronized(call) for name, call in calls.items()}
+
+
+def spec_terms(bank: BankTensors) -> int:
+    """Functions of frequency that an envelope is summed of."""
+    return bank.spec.order + 20
 
 
 def synchronized(call: Callable[[], object]) -> Callable[[], object]:
@@ -114,13 +129,14 @@ def random_bank(n_singers: int, n_frames: int) -> VoiceBank:
     onset = np.zeros(n, np.bool_)
     onset[starts[:-1]] = True
     scale, offset = cepstrum_code(spec.order)
+    mel = np.tile(rng.random((n_frames, 80)).astype(np.float16), (n_singers, 1))
     return VoiceBank(
         spec=spec, ids=tuple(map(str, range(n_singers))), genders=("",) * n_singers,
         singers=tuple(f"{i:04d}" for i in range(n_singers)), splits=("train",) * n_singers,
         median_f0=base, levels=np.zeros(n_singers, np.float32), starts=starts,
         f0=(np.repeat(base, n_frames) * voiced).astype(np.float32), onset=onset,
         cepstrum=shapes[rng.integers(512, size=n // 8).repeat(8)], cepstrum_scale=scale,
-        cepstrum_offset=offset, mel=rng.random((n, 80)).astype(np.float16), mel_starts=starts,
+        cepstrum_offset=offset, mel=mel, mel_starts=starts,
         aperiodicity=rng.integers(60, 200, (n, spec.n_bands)).astype(np.uint8),
     )  # fmt: skip
 

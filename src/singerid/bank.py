@@ -47,6 +47,10 @@ _CEPSTRUM_RANGE = 6.0  # of c_1; 99.9 % of LibriSpeech's frames need 4
 class BankSettings(Section):
     """Analysis of voices for re-singing."""
 
+    highpass: float = setting(
+        70.0, "cut-off of a high-pass before the analysis, 0 for none: mains hum hides F0 from dio",
+        unit="Hz", ge=0, le=200,
+    )  # fmt: skip
     f0_method: Literal["dio", "harvest"] = setting("dio", "tracker of F0, refined by stonemask")
     fmin: float = setting(
         71.0, "lowest F0 (dio, from 50 Hz on, is an octave too low in 13 to 20 % of all frames)",

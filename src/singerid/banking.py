@@ -42,11 +42,13 @@ from singerid.bank import (
 from singerid.bank_files import BankEntry, checksum, damaged_ids, read_bank_index
 from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract, world
+from singerid.features.highpass import highpass
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.store import source_of
 
 FloatArray = npt.NDArray[np.float64]
 
+_HIGHPASS_ORDER = 10  # 27 dB at 60 Hz, 0.6 dB at 80 Hz, by the default cut-off of 70 Hz
 _RELATIVE_GATE = 0.1  # ITU-R BS.1770's -10 dB: what is softer does not count as loud
 _MARGIN_SECONDS = 0.02  # beside what is loud: the ends of sounds are soft
 _LEAST_VOICED_SECONDS = 0.2
@@ -190,13 +192,17 @@ def analyze_voice(
     """
     mel = extract(samples, spec.features, where)
     settings = spec.settings
+    if settings.highpass > 0:
+        samples = highpass(samples, settings.highpass, spec.sample_rate, _HIGHPASS_ORDER)
     found = world.analyze(
         samples, spec.sample_rate, method=settings.f0_method, fmin=settings.fmin,
         fmax=settings.fmax, frame_period_ms=settings.frame_period, where=where,
     )  # fmt: skip
     power = found.envelope.mean(axis=1)
     kept = sounding(power, settings.gate_db, settings.pause, spec.frame_period)
-    f0, mean_power = found.f0[kept], power[kept].mean()
+    # D4C, too, decides what is voiced, and makes the rest noise down to 0 Hz.
+    f0 = np.where(found.aperiodicity[:, 0] < 0.5, found.f0, 0)[kept]
+    mean_power = power[kept].mean()
     if np.count_nonzero(f0) * spec.frame_period < _LEAST_VOICED_SECONDS:
         raise AudioError(
             "holds no voice", where=where,

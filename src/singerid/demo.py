@@ -50,8 +50,7 @@ def run_demo(folder: Path, call: Callable[[Sequence[str]], int], n_processes: in
         ("run/inputs/train_0.png", "what the network sees"),
         ("run/log.jsonl", f"figures of the training; or: tensorboard --logdir {folder}/run"),
         ("map.png", "every recording of the singers that training never saw"),
-        ("report/report.json", "how well they are told apart"),
-        ("report/det.png", "misses against false alarms"),
+        ("report/report.html", "how well they are told apart; listen to the worst trials"),
         ("table.parquet", "one vector a singer"),
     ):
         say(f"  {folder / name}: {what}")

@@ -88,7 +88,7 @@ class View:
 
     def column(self, name: str) -> Column:
         """A label's column; all unknown if there is none."""
-        return self.columns.get(name) or [""] * len(self.trials.ids)
+        return self.columns[name] if name in self.columns else [""] * len(self.trials.ids)
 
     def coded(self, name: str, unknown: Sequence[str] = ("",)) -> IntArray:
         """Code of each recording's label, -1 where it is unknown."""

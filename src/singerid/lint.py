@@ -17,7 +17,7 @@ from singerid.labels import UNKNOWN_GENDERS, Columns, IntArray, check_lengths, c
 from singerid.trials import TrialList
 
 FEW_SINGERS, FEWER_SINGERS = 20, 5  # intervals are wide; there are none
-CROSS_GENDER_SHARE = 0.1  # of the nontargets; above, the error rate is flattered noticeably
+MIXED_SHARE = 0.1  # of the nontargets; above, the error rate is flattered noticeably
 GENDER_SHARE = 0.2  # of the singers
 TARGETS_RATIO = 3.0  # a singer's number of target trials in relation to an equal share
 SESSIONS = ("session", "album")
@@ -83,8 +83,9 @@ def _contradictions(view: View) -> Iterator[Finding]:
     wrong = both & ~targets & (enroll == test)
     yield from view.among(wrong, "T106", "called nontargets, of one singer")
     rows = view.members
-    mixed = np.any((rows >= 0) & (view.singers[rows] != view.singers[rows[:, :1]]), axis=1)
-    if models := [view.trials.enroll_names[item] for item in np.flatnonzero(mixed)]:
+    singers = np.where(rows < 0, -1, view.singers[rows])
+    mixed = np.any((singers >= 0) & (singers != singers.max(axis=1, keepdims=True)), axis=1)
+    if models := [view.trials.enroll_names[item] for item in np.flatnonzero(mixed).tolist()]:
         text = f"{many(len(models), 'model')} made of recordings of several singers"
         yield finding("T107", len(models), text, models)
 
@@ -133,20 +134,26 @@ def _same_take(view: View) -> Iterator[Finding]:
         *(("T204", label, "microphone and room help") for label in SESSIONS),
     ):
         same = view.alike(view.coded(label)) & targets
-        share = np.count_nonzero(same) / max(1, np.count_nonzero(targets))
+        share = np.count_nonzero(same) / max(1, int(np.count_nonzero(targets)))
         yield from view.among(same, code, f"({share:.0%} of the targets) of one {label}: {helps}")
 
 
+def _mixed(view: View) -> Iterator[Finding]:
+    for code, label, several, why in (
+        ("T205", "gender", "genders", "they flatter"),
+        ("T211", "corpus", "corpora", "microphone and room tell them apart"),
+    ):
+        enroll, test = view.sides(view.coded(label, UNKNOWN_GENDERS))
+        judged = ~view.trials.targets & (enroll >= 0) & (test >= 0)
+        mixed = judged & (enroll != test)
+        share = np.count_nonzero(mixed) / max(1, int(np.count_nonzero(judged)))
+        if share > MIXED_SHARE:
+            text = f"of two {several} ({share:.0%} of the nontargets of known {label}): {why}"
+            yield from view.among(mixed, code, text)
+
+
 def _genders(view: View) -> Iterator[Finding]:
-    code = view.coded("gender", UNKNOWN_GENDERS)
-    enroll, test = view.sides(code)
-    judged = ~view.trials.targets & (enroll >= 0) & (test >= 0)
-    mixed = judged & (enroll != test)
-    share = np.count_nonzero(mixed) / max(1, np.count_nonzero(judged))
-    if share > CROSS_GENDER_SHARE:
-        text = f"of two genders ({share:.0%} of the nontargets of known gender): they flatter"
-        yield from view.among(mixed, "T205", text)
-    _, genders = view.values(code)
+    _, genders = view.values(view.coded("gender", UNKNOWN_GENDERS))
     counts = np.unique(genders[genders >= 0], return_counts=True)[1].tolist()
     n = sum(counts)
     if n >= FEWER_SINGERS and (len(counts) == 1 or min(counts) < GENDER_SHARE * n):
@@ -155,19 +162,22 @@ def _genders(view: View) -> Iterator[Finding]:
 
 
 def _sessions(view: View) -> Iterator[Finding]:
-    labels = [label for label in SESSIONS if label in view.columns]
-    for label in labels:
-        single, n = _in_one(view, view.coded(label))
+    unseen = view.used.copy()
+    for label in SESSIONS:
+        code = view.coded(label)
+        unseen &= code < 0
+        single, n = _in_one(view, code)
         if len(single):
             text = f"{len(single):,} of {many(n, 'singer')} recorded in a single {label}"
             text += ": the microphone tells them apart too"
             yield finding("T207", len(single), text, view.names(single))
-    if not labels:
+    if count := int(np.count_nonzero(unseen)):
         single, n = _in_one(view, view.coded("corpus"))
-        text = "no label session or album: microphone and room may tell singers apart, unseen"
+        text = f"{many(count, 'recording')} of unknown session and album: microphone and room may "
+        text += "tell singers apart, unseen"
         if len(single):
             text += f" ({len(single):,} of {many(n, 'singer')} within one corpus each)"
-        yield finding("T301", int(np.count_nonzero(view.used)), text)
+        yield finding("T301", count, text)
 
 
 def _in_one(view: View, code: IntArray) -> tuple[IntArray, int]:
@@ -215,6 +225,6 @@ def _unknown(view: View) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
-    _same_audio, _contradictions, _trained_on, _classes, _twice, _same_take, _genders, _sessions,
-    _singers, _unknown,
+    _same_audio, _contradictions, _trained_on, _classes, _twice, _same_take, _mixed, _genders,
+    _sessions, _singers, _unknown,
 )  # fmt: skip

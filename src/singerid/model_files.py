@@ -12,7 +12,13 @@ from singerid.word_lists import Index, decoded, encoded, opened, strangers
 
 
 def write_models(path: str | os.PathLike[str], trials: TrialList) -> None:
-    """Write ``model recording recording …`` lines (Kaldi's spk2utt), atomically."""
+    """Write ``model recording recording …`` lines (Kaldi's spk2utt), atomically.
+
+    Raises:
+        SingeridError: the trials have no models, or an id is empty.
+    """
+    if not trials.models:
+        raise SingeridError("the trials have no models", where=path, do="set n_enroll above 1")
     names, ids = encoded(trials.model_names), encoded(trials.ids)
     with atomic_write(path) as file:
         for name, rows in zip(names, trials.models, strict=True):
@@ -26,7 +32,8 @@ def read_models(path: str | os.PathLike[str]) -> dict[str, list[str]]:
         The recordings of each model, in the order of the file.
 
     Raises:
-        SingeridError: unreadable or empty, a model without recordings, or one that comes twice.
+        SingeridError: unreadable or empty, a model without recordings, one that comes twice, or
+            a recording that comes twice in a model.
     """
     models: dict[str, list[str]] = {}
     with opened(path, "models") as file:
@@ -39,6 +46,9 @@ def read_models(path: str | os.PathLike[str]) -> dict[str, list[str]]:
                     "model has no recordings" if len(names) == 1 else "model comes twice",
                     where=where, found=repr(names[0]), expected="model recording recording …",
                 )  # fmt: skip
+            if len(set(names[1:])) < len(names[1:]):
+                twice = next(name for i, name in enumerate(names) if name in names[1:i])
+                raise SingeridError("recording comes twice", where=where, found=repr(twice))
             if names:
                 models[names[0]] = names[1:]
     if not models:

@@ -194,10 +194,12 @@ def sample(pairs: PairSet, size: int, rng: np.random.Generator | None) -> IntArr
     """
     total = len(pairs)
     numbers = np.arange(size, dtype=np.int64)
-    if size < total:
+    if 0 < size < total:
         if rng is None:
             raise SingeridError("a sample of the trials needs a random generator")
-        edges = np.append(numbers, size) * total // size
+        edges = np.append(numbers, size)
+        # = edges * total // size, whose product may exceed 64 bits
+        edges = edges * (total // size) + edges * (total % size) // size
         numbers = (rng.integers(edges[:-1], edges[1:]) + rng.integers(total)) % total
         numbers.sort()
     return pairs.at(numbers)

@@ -14,10 +14,10 @@ from singerid.labels import BoolArray, Column, IntArray
 from singerid.model_files import member_rows
 from singerid.records import atomic_write
 from singerid.trials import TrialList
-from singerid.word_lists import Index, Rows, WordFile, encoded, literal, opened
+from singerid.word_lists import Index, WordFile, Words, encoded, literal, opened
 
 FloatArray = npt.NDArray[np.float64]
-_BLOCK = 1 << 16  # lines at a time
+_BLOCK = 1 << 13  # lines at a time
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,30 @@ class _Format:
     """How a line says what is compared.
 
     Attributes:
-        template: the line, from a class, an enrolled and a tested word.
         classes: words for nontarget and target.
         separator: between the words; None is any white space.
         places: positions of the class, enrolled and tested word.
     """
 
-    template: str
     classes: tuple[str, str]
     separator: str | None
     places: tuple[int, int, int]
 
+    def fits(self, line: str) -> bool:
+        """True if a line may be of this format."""
+        words = line.rstrip("\n").split(self.separator)
+        return len(words) == 3 and words[self.places[0]] in self.classes
+
 
 _FORMATS = {
     # veri_test.txt of VoxCeleb1, and VoxSRC
-    "voxceleb": _Format("{} {} {}", ("0", "1"), None, (0, 1, 2)),
+    "voxceleb": _Format(("0", "1"), None, (0, 1, 2)),
     # trials of Kaldi's sre and voxceleb recipes
-    "kaldi": _Format("{1} {2} {0}", ("nontarget", "target"), None, (2, 0, 1)),
+    "kaldi": _Format(("nontarget", "target"), None, (2, 0, 1)),
     # speaker_pairs.txt of github SonyCSLParis/ssl-singer-identity: "1,singer/a.wav,singer/b.wav",
     # paths relative to the corpus, as they are; see its metadata/vocalset_renamed_split_4s and
     # m4singer_renamed_split_4s, written by preprocess/create_speaker_pairs.py
-    "speaker_pairs": _Format("{},{},{}", ("0", "1"), ",", (0, 1, 2)),
+    "speaker_pairs": _Format(("0", "1"), ",", (0, 1, 2)),
 }
 FORMATS = tuple(_FORMATS)
 _EXPECTED = "'1 enroll test', 'enroll test target' or '1,enroll,test' (0, nontarget: two singers)"
@@ -70,14 +73,16 @@ def write_trials(
     layout = _layout(path, format)
     words = literal if layout.separator else encoded
     enroll, test = words(trials.enroll_names), words(trials.ids)
+    line = f"{layout.separator or ' '}".join(["%s"] * 3) + "\n"
     with atomic_write(path) as file:
         for block in _blocks_of(len(trials)):
-            rows = zip(
-                trials.targets[block].tolist(), trials.enroll[block].tolist(),
-                trials.test[block].tolist(), strict=True,
-            )  # fmt: skip
-            line = f"{layout.template}\n".format
-            file.writelines(line(layout.classes[t], enroll[a], test[b]) for t, a, b in rows)
+            columns = (
+                map(layout.classes.__getitem__, trials.targets[block].tolist()),
+                map(enroll.__getitem__, trials.enroll[block].tolist()),
+                map(test.__getitem__, trials.test[block].tolist()),
+            )
+            rows = zip(*(columns[layout.places.index(i)] for i in range(3)), strict=True)
+            file.writelines(map(line.__mod__, rows))
 
 
 def write_scores(
@@ -103,10 +108,11 @@ def write_scores(
     with atomic_write(path) as file:
         for block in _blocks_of(len(trials)):
             rows = zip(
-                trials.enroll[block].tolist(), trials.test[block].tolist(),
+                map(enroll.__getitem__, trials.enroll[block].tolist()),
+                map(test.__getitem__, trials.test[block].tolist()),
                 scores[block].tolist(), strict=True,
             )  # fmt: skip
-            file.writelines(f"{enroll[a]} {test[b]} {score:.6f}\n" for a, b, score in rows)
+            file.writelines(map("%s %s %.6f\n".__mod__, rows))
 
 
 def read_trials(
@@ -121,7 +127,7 @@ def read_trials(
         path: file to read; percent-encoded ids are decoded (not in ``speaker_pairs``).
         ids: the recordings that the trials may name, for indices into them; None: those
             in the file, in order of appearance.
-        format: one of `FORMATS`; ``auto``: that of the first line.
+        format: one of `FORMATS`; ``auto``: found by the first lines.
         models: recordings of each model (see `model_files.read_models`), if models are enrolled.
 
     Returns:
@@ -137,10 +143,10 @@ def read_trials(
     enroll = test if models is None else Index(list(models), decode)
     members = member_rows(path, models or {}, test)
     blocks = [np.zeros((0, 3), np.int32)]  # half of int64, while there may be two copies
-    for numbers, rows in file.blocks():
-        block = np.empty((len(rows), 3), np.int32)
-        block[:, 0] = _classes(file, layout, numbers, rows)
-        block[:, 1:] = file.pairs(numbers, rows, enroll, test)
+    for numbers, words in file.blocks():
+        block = np.empty((len(numbers), 3), np.int32)
+        block[:, 0] = _classes(file, layout, numbers, words)
+        block[:, 1:] = file.pairs(numbers, words, enroll, test)
         blocks.append(block)
     table = np.concatenate(blocks)
     if not len(table):
@@ -172,11 +178,11 @@ def read_scores(path: str | os.PathLike[str], trials: TrialList) -> FloatArray:
     enroll = Index(trials.model_names, decode=True) if trials.models else test
     keys, values = [np.zeros(0, np.int64)], [np.zeros(0)]
     all_known = True
-    for numbers, rows in file.blocks():
-        pairs = file.pairs(numbers, rows, enroll, test)
+    for numbers, words in file.blocks():
+        pairs = file.pairs(numbers, words, enroll, test)
         all_known &= bool(pairs.min() >= 0)
         keys.append(pairs[:, 0] * len(trials.ids) + pairs[:, 1])
-        values.append(_scores(file, numbers, rows))
+        values.append(_scores(file, numbers, words[2]))
     if not all_known:
         raise file.unknown(enroll, test)
     found, wanted = np.concatenate(keys), trials.enroll * len(trials.ids) + trials.test
@@ -189,24 +195,25 @@ def read_scores(path: str | os.PathLike[str], trials: TrialList) -> FloatArray:
     return scores
 
 
-def _classes(file: WordFile, layout: _Format, numbers: Sequence[int], rows: Rows) -> BoolArray:
+def _classes(file: WordFile, layout: _Format, numbers: Sequence[int], words: Words) -> BoolArray:
     """Of a block, True for targets, `(n,)`."""
     flags = {word: bool(value) for value, word in enumerate(layout.classes)}
-    words = [row[layout.places[0]] for row in rows]
+    column = words[layout.places[0]]
     try:
-        return np.fromiter(map(flags.__getitem__, words), np.bool_, len(words))
+        return np.fromiter(map(flags.__getitem__, column), np.bool_, len(column))
     except KeyError:
-        bad = next(i for i, word in enumerate(words) if word not in flags)
-        raise file.wrong(numbers[bad], (layout.separator or " ").join(rows[bad])) from None
+        bad = next(i for i, word in enumerate(column) if word not in flags)
+        line = (layout.separator or " ").join(column[bad] for column in words)
+        raise file.wrong(numbers[bad], line) from None
 
 
-def _scores(file: WordFile, numbers: Sequence[int], rows: Rows) -> FloatArray:
+def _scores(file: WordFile, numbers: Sequence[int], words: Sequence[str]) -> FloatArray:
     """Scores of a block, `(n,)`."""
-    values = np.fromiter((_number(row[2]) for row in rows), np.float64, len(rows))
+    values = np.fromiter(map(_number, words), np.float64, len(words))
     if not np.isfinite(values).all():
         bad = int(np.argmin(np.isfinite(values)))
         raise SingeridError(
-            "score is not a finite number", where=f"{file.path}:{numbers[bad]}", found=rows[bad][2]
+            "score is not a finite number", where=f"{file.path}:{numbers[bad]}", found=words[bad]
         )
     return values
 
@@ -220,19 +227,20 @@ def _number(text: str) -> float:
 
 
 def _detected(path: str | os.PathLike[str]) -> str:
-    """The format of the first line that is not blank."""
+    """The one format of the first lines; "1 x target" alone may be of two, so more are read."""
+    found: list[str] = []
     with opened(path, "trials") as file:
         for number, line in enumerate(file, 1):
-            words, parts = line.split(), line.split(",")
-            if len(parts) == 3 and parts[0] in ("0", "1"):
-                return "speaker_pairs"
-            if len(words) == 3 and words[2] in _FORMATS["kaldi"].classes:
-                return "kaldi"
-            if len(words) == 3 and words[0] in ("0", "1"):
-                return "voxceleb"
-            if words:
+            if not line.strip():
+                continue
+            found = [name for name in found or _FORMATS if _FORMATS[name].fits(line)]
+            if not found:
                 raise WordFile(path, "trial", _EXPECTED, None, (1, 2)).wrong(number, line)
-    raise _empty(path)
+            if len(found) == 1:
+                break
+    if not found:
+        raise _empty(path)
+    return found[0]
 
 
 def _layout(path: object, format: str) -> _Format:

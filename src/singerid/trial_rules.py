@@ -97,7 +97,7 @@ class Candidates:
         check_lengths(self.columns, len(self.ids))
         members = np.arange(len(self.ids))[:, None]
         if self.rules.n_enroll > 1:
-            eligible = np.flatnonzero(self._enroll_ok & self._has_pitch)
+            eligible = np.flatnonzero(self._enroll_ok & self._usable)
             owner = combined(self._corpus, self._singer)[eligible]
             take, rng = self._cross_codes[0][eligible], np.random.default_rng([self.seed, 1])
             members = eligible[draw_models(owner, take, self.rules.n_enroll, rng)]
@@ -105,7 +105,7 @@ class Candidates:
 
     def targets(self) -> PairSet:
         """Pairs of one singer that differ in every label of `cross`."""
-        ok = self._has_pitch.copy()
+        ok = self._usable.copy()
         for name in self.rules.cross:
             if name != "song":  # an unknown song is a song of its own
                 ok &= known(column_of(self.columns, name, "cross"))
@@ -118,9 +118,9 @@ class Candidates:
         if kind == "hardest":
             return self._hardest()
         if kind == "all":
-            return self._filtered(self._pairs(self._has_pitch, self._corpus, self._singer), None)
+            return self._filtered(self._pairs(self._usable, self._corpus, self._singer), None)
         gender = column_of(self.columns, "gender", f"nontargets={kind}")
-        code, ok = codes(gender), known(gender, UNKNOWN_GENDERS) & self._has_pitch
+        code, ok = codes(gender), known(gender, UNKNOWN_GENDERS) & self._usable
         if kind == "same_gender":
             pairs = self._pairs(ok, combined(self._corpus, code), self._singer)
             return self._filtered(pairs, None)
@@ -179,10 +179,10 @@ class Candidates:
         return semitones(column_of(self.columns, "f0", "pitch_gap"))
 
     @cached_property
-    def _has_pitch(self) -> BoolArray:
-        """Recordings that can take part, as far as a wanted pitch gap goes."""
-        pitch = self._pitch
-        return np.ones(len(self.ids), np.bool_) if pitch is None else ~np.isnan(pitch)
+    def _usable(self) -> BoolArray:
+        """Recordings that can take part: of a known singer, and pitch if a gap is wanted."""
+        usable = known(column_of(self.columns, "singer", "trials"))
+        return usable if self._pitch is None else usable & ~np.isnan(self._pitch)
 
     def _pairs(self, ok: BoolArray, pool: IntArray, part: IntArray) -> Stretches:
         """Pairs of an item and a tested recording of one pool and different parts of it.
@@ -256,11 +256,11 @@ class Candidates:
         if "gender" in self.columns:
             names = ["" if g in UNKNOWN_GENDERS else g for g in self.columns["gender"]]
             pool = combined(pool, codes(names))
-        head, items_ok = self.members[:, 0], self._has_pitch[self.members].all(axis=1)
+        head, items_ok = self.members[:, 0], self._usable[self.members].all(axis=1)
         if self.rules.n_enroll == 1:
             items_ok &= self._enroll_ok
         a = np.flatnonzero(items_ok)
-        b = np.flatnonzero(self._has_pitch & self._test_ok)
+        b = np.flatnonzero(self._usable & self._test_ok)
         vectors = model_vectors(self.vectors, self.members[a])
         others = model_vectors(self.vectors, b[:, None])
         predicates = [p for p in (self._two_singers, self._gap_fits()) if p]
@@ -269,4 +269,6 @@ class Candidates:
             lambda a, b: np.logical_and.reduce([p(a, b) for p in predicates]),
             self.rules.hardest_k,
         )  # fmt: skip
-        return Listed(np.unique(self.turned(pairs), axis=1))
+        first, second = self.turned(pairs)
+        keys = np.unique(first * len(self.ids) + second)
+        return Listed(np.stack(np.divmod(keys, len(self.ids))))

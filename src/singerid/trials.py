@@ -108,6 +108,7 @@ def draw_trials(
     Args:
         ids: id of each recording.
         columns: labels of the recordings by name; ``singer`` must be there, any others may.
+            Recordings of an unknown singer ("") take no part.
         cross: targets differ in each of these labels, for a pair that shares words and melody
             (or session, or technique) is easier than what comes in use. An unknown song ("", or
             no such label at all) is a song of its own; where another label is unknown, there is
@@ -124,13 +125,14 @@ def draw_trials(
             the median F0 in Hz; where it is unknown, there is no trial. A model's is the mean of
             its members', in semitones.
         within_corpus: no pair is of two corpora, whose microphones and rooms alone would tell
-            them apart; nothing happens without a label ``corpus``.
+            them apart; nothing happens without a label ``corpus``, and unknown ones ("") are
+            taken for one corpus.
         n_enroll: recordings per enrollment; above 1, each singer's recordings are divided into
-            models at random, of as few songs as possible (see `enrollment.draw_models`), and no
-            model is tested with its own members.
+            models at random, of one song (or what comes first in `cross`) each as far as they
+            go (see `enrollment.draw_models`), and no model is tested with its own members.
         max_trials: limit, at least 2; None for all. Above it, the targets get half of the
-            places (fewer if there are not so many), nontargets the rest; within each class all
-            pairs have the same chance.
+            places (fewer or more if one class has not so many), nontargets the rest; within
+            each class all pairs have the same chance.
         seed: of the sample and the models.
 
     Returns:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import IO
 from urllib.parse import unquote
 
@@ -17,10 +17,10 @@ import numpy.typing as npt
 from singerid.errors import SingeridError
 
 IntArray = npt.NDArray[np.int64]
-Rows = list[list[str]]
+Words = tuple[list[str], list[str], list[str]]  # the first, second and third of each line
 _UNSAFE = re.compile(r"[\s%\ufeff\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_LITERAL = re.compile(r"[,\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_BLOCK = 1 << 16  # lines at a time: some 30 MB of words
+_BLOCK = 1 << 11  # lines at a time: few enough for the cache
 _NAMED = 3  # unknown names that a message quotes
 
 
@@ -111,48 +111,52 @@ class WordFile:
     separator: str | None
     sides: tuple[int, int]
 
-    def blocks(self) -> Iterator[tuple[Sequence[int], Rows]]:
+    def blocks(self) -> Iterator[tuple[list[int], Words]]:
         """Blocks of lines: their numbers from 1 and their words; blank ones are left out.
 
         Raises:
             SingeridError: the file cannot be read, or a line has not three words.
         """
         with opened(self.path, f"{self.what}s") as file:
-            start = 1
-            while lines := list(islice(file, _BLOCK)):
-                numbers: Sequence[int] = range(start, start + len(lines))
-                rows = [line.rstrip("\n").split(self.separator) for line in lines]
-                if set(map(len, rows)) != {3}:
-                    kept = [i for i, line in enumerate(lines) if line.strip()]
-                    numbers, rows = [numbers[i] for i in kept], [rows[i] for i in kept]
-                    for number, row in zip(numbers, rows, strict=True):
-                        if len(row) != 3:
-                            raise self.wrong(number, lines[number - start])
-                if rows:
-                    yield numbers, rows
-                start += len(lines)
+            numbers: list[int] = []
+            words: list[str] = []  # of all lines: a list for each would cost twice the time
+            for number, line in enumerate(file, 1):
+                row = line.rstrip("\n").split(self.separator)
+                if len(row) == 3:
+                    numbers.append(number)
+                    words += row
+                elif line.strip():
+                    raise self.wrong(number, line)
+                if len(numbers) == _BLOCK:
+                    yield numbers, (words[::3], words[1::3], words[2::3])
+                    numbers, words = [], []
+            if numbers:
+                yield numbers, (words[::3], words[1::3], words[2::3])
 
     def pairs(
-        self, numbers: Sequence[int], rows: Rows, enroll: Index, test: Index
+        self, numbers: Sequence[int], words: Words, enroll: Index, test: Index
     ) -> IntArray:  # fmt: skip
         """What the two sides of each line of a block stand for: int64 `(n, 2)`, -1 for strangers.
 
         Raises:
             SingeridError: a word does not encode UTF-8.
         """
-        words = [row[place] for row in rows for place in self.sides]
-        pairs = np.empty(len(words), np.int64)
+        n = len(numbers)
+        sides = [words[place] for place in self.sides]
+        pairs = np.empty((n, 2), np.int64)
         try:
             if enroll is test:  # in one go: new names are numbered in order of appearance
-                pairs[:] = np.fromiter(map(test.__getitem__, words), np.int64, len(words))
+                both = chain.from_iterable(zip(*sides, strict=True))
+                pairs.reshape(-1)[:] = np.fromiter(map(test.__getitem__, both), np.int64, 2 * n)
             else:
-                pairs[::2] = np.fromiter(map(enroll.__getitem__, words[::2]), np.int64)
-                pairs[1::2] = np.fromiter(map(test.__getitem__, words[1::2]), np.int64)
+                for column, side, index in zip(pairs.T, sides, (enroll, test), strict=True):
+                    column[:] = np.fromiter(map(index.__getitem__, side), np.int64, n)
         except UnicodeDecodeError:
-            for i, word in enumerate(words):
-                decoded(word, f"{self.path}:{numbers[i // 2]}")
+            for number, *row in zip(numbers, *sides, strict=True):
+                for word in row:
+                    decoded(word, f"{self.path}:{number}")
             raise
-        return pairs.reshape(-1, 2)
+        return pairs
 
     def wrong(self, number: int, line: str) -> SingeridError:
         """The error for a line of another form."""
@@ -162,28 +166,40 @@ class WordFile:
         )  # fmt: skip
 
     def unknown(self, enroll: Index, test: Index) -> SingeridError:
-        """The error for words that stand for nothing: how many, the first few, their lines."""
-        indices = [test] if enroll is test else [enroll, test]
-        n = sum(row < 0 for index in indices for row in index.values())
-        examples: dict[str, str] = {}
-        for numbers, rows in self.blocks():
-            for number, row in zip(numbers, rows, strict=True):
-                for place, index in zip(self.sides, (enroll, test), strict=True):
-                    if index[row[place]] < 0:
-                        name = index.name_of(row[place])
-                        examples.setdefault(name, f"{name!r} (line {number})")
-                if len(examples) >= min(n, _NAMED):
-                    return strangers(self.path, f"{self.what}s", n, list(examples.values()))
-        raise AssertionError("every word is known")
+        """The error for words that stand for nothing: how many, the first few, their lines.
+
+        If models are enrolled and some are unknown, it is about these.
+        """
+        noun, looked = "recording", [(self.sides[0], enroll), (self.sides[1], test)]
+        if enroll is not test:
+            strange_models = min(enroll.values()) < 0
+            noun = "model" if strange_models else noun
+            looked = looked[:1] if strange_models else looked[1:]
+        strange = {
+            index.name_of(word) for _, index in looked for word, row in index.items() if row < 0
+        }
+        lines: dict[str, int] = {}
+        for numbers, words in self.blocks():
+            sides = [map(index.name_of, words[place]) for place, index in looked]
+            for number, *names in zip(numbers, *sides, strict=True):
+                for name in names:
+                    if name in strange:
+                        lines.setdefault(name, number)
+            if len(lines) >= min(len(strange), _NAMED):
+                break
+        examples = [f"{name!r} (line {number})" for name, number in lines.items()]
+        return strangers(self.path, f"{self.what}s", len(strange), examples, noun)
 
 
-def strangers(path: object, what: str, n: int, examples: Sequence[str]) -> SingeridError:
-    """The error for names that are not among the recordings, with the first few."""
-    names = "a recording" if n == 1 else f"{n:,} recordings"
+def strangers(
+    path: object, what: str, n: int, examples: Sequence[str], noun: str = "recording"
+) -> SingeridError:  # fmt: skip
+    """The error for names that are not among the recordings (or models), with the first few."""
+    source = "manifest or embeddings" if noun == "recording" else "list of models"
     return SingeridError(
-        f"the {what} name {names} that nobody gave", where=path,
-        found=", ".join(examples[:_NAMED]) + (", …" if n > _NAMED else ""),
-        do=f"give the manifest or embeddings that the {what} were made for",
+        f"the {what} name {f'a {noun}' if n == 1 else f'{n:,} {noun}s'} that nobody gave",
+        where=path, found=", ".join(examples[:_NAMED]) + (", …" if n > _NAMED else ""),
+        do=f"give the {source} that the {what} were made for",
     )  # fmt: skip
 
 
