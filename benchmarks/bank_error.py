@@ -32,10 +32,10 @@ from singerid.bank import (
     quantized_aperiodicity,
     quantized_cepstra,
 )
-from singerid.banking import _bands_db, sounding
 from singerid.features import melcepstrum, world
 from singerid.features.highpass import highpass
 from singerid.features.mel import mel_bands
+from singerid.voice_analysis import bands_db, sounding
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def coded(cepstra: FloatArray, step: int, alpha: float, quantize: bool) -> Float
     kept = cepstra[::step]
     if quantize:
         scale, offset = cepstrum_code(kept.shape[1])
-        kept = quantized_cepstra(kept) * scale + offset
+        kept = np.asarray(quantized_cepstra(kept) * scale + offset, np.float64)
     position = np.minimum(np.arange(len(cepstra)) / step, len(kept) - 1)
     left = np.minimum(position.astype(int), len(kept) - 2)
     weight = (position - left)[:, None]
@@ -163,7 +163,7 @@ def aperiodicity(parts: list[tuple[FloatArray, FloatArray, FloatArray]]) -> None
     for _, amplitude, f0 in parts:
         voiced = amplitude[f0 > 0]
         low, high = APERIODICITY_RANGE_DB
-        stored = quantized_aperiodicity(_bands_db(voiced, spec)) * ((high - low) / 255) + low
+        stored = quantized_aperiodicity(bands_db(voiced, spec)) * ((high - low) / 255) + low
         truth = np.maximum(20 * np.log10(np.maximum(voiced, 1e-9)), low)
         differences.append(stored @ band_weights(spec, hz) - truth)
     joined = np.concatenate(differences)

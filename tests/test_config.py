@@ -246,6 +246,12 @@ def repair(values):
     pitch["low"], pitch["high"] = min(pitch["low"], 126), max(pitch["high"], 1)
     pitch["low"] = min(pitch["low"], pitch["high"] - 1)
     world["fmax"] = max(world["fmax"], world["fmin"] + 1)
+    for section, usual in (("resing", Config().resing), ("channel", Config().channel)):
+        own = values[section]
+        for low in [name for name in own if "min" in name.split("_") or "lowest" in name]:
+            high = low.replace("min", "max").replace("lowest", "highest")
+            if own[low] > own[high]:
+                own[low], own[high] = getattr(usual, low), getattr(usual, high)
     if rate < 12000 or world["reduction"] == "world":
         values["features"]["stream"], pitch["condition"] = "mel", False
     if values["features"]["stream"] == "world":

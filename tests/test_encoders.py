@@ -6,6 +6,7 @@ import torch
 
 from singerid.encoders import build_encoder
 from singerid.encoders.lstm import LSTMEncoder
+from singerid.encoders.normalization import Normalization
 from singerid.sections import EncoderSettings
 
 
@@ -124,3 +125,16 @@ def test_unit_length_under_bf16():
     assert vectors.dtype == torch.float32
     np.testing.assert_allclose(vectors.norm(dim=1).detach(), 1, atol=1e-6)
     assert (vectors * encoder(frames(4, 20))).sum(dim=1).min() > 0.99
+
+
+def test_level_normalization_takes_the_loudness_and_keeps_the_spectrum():
+    batch = 0.3 + 0.5 * torch.rand(2, 30, 8, generator=torch.Generator().manual_seed(0))
+    level = Normalization("level", 8)
+    louder = batch + torch.tensor([0.05, -0.1])[:, None, None]
+    np.testing.assert_allclose(level(louder), level(batch), atol=1e-6)
+    np.testing.assert_allclose(level(batch).mean(dim=(1, 2)), 0, atol=1e-6)
+    bands = level(batch).mean(dim=1) - batch.mean(dim=1)
+    np.testing.assert_allclose(bands, bands[:, :1].expand(-1, 8), atol=1e-6)  # one shift for all
+    batch[0, 0, 0] = batch[0].max() - 0.9
+    normalized = level(batch)[0]
+    assert normalized.max() - normalized.min() == pytest.approx(0.7, abs=1e-6)

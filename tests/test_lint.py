@@ -137,7 +137,7 @@ def test_a_class_is_missing(target, name):
 def test_no_trials_at_all():
     _, columns = clean()
     assert codes(make([], [], 96), columns) == ["T109", "T109"]
-    assert codes(make([], [], 0), {}) == ["T109", "T109", "T301"]
+    assert codes(make([], [], 0), {}) == ["T109", "T109"]
 
 
 def test_genders():
@@ -156,6 +156,22 @@ def test_genders():
     assert codes(trials, columns) == ["T303"]
 
 
+def test_corpora():
+    trials, columns = clean()
+    columns["corpus"] = ["a"] * 48 + ["b"] * 48
+    found = only(trials, columns, "T211")
+    corpus = np.array(columns["corpus"])
+    mixed = ~trials.targets & (corpus[trials.enroll] != corpus[trials.test])
+    assert found.count == mixed.sum()
+    assert "of two corpora (55% of the nontargets of known corpus): microphone" in found.text
+    columns["corpus"] = ["a"] * 4 + ["b"] * 92  # 11 of 132 pairs of singers
+    assert codes(trials, columns) == []
+    columns["corpus"] = ["a"] * 48 + [""] * 48
+    assert codes(trials, columns) == []
+    within = draw_trials(trials.ids, columns, nontargets="same_gender")
+    assert codes(within, columns) == []
+
+
 def test_sessions():
     trials, columns = clean()
     columns["session"] = ["1"] * 8 + columns["session"][8:]
@@ -166,11 +182,17 @@ def test_sessions():
     assert only(trials, columns, "T207").text.startswith("2 of 24 singers recorded in a single alb")
     columns["album"][0] = ""  # perhaps another one
     assert only(trials, columns, "T207").examples == ("s01",)
-    del columns["album"]
+    columns["session"] = ["1"] * 96
+    assert "T301" not in codes(trials, columns)
+    columns["session"][:8] = [""] * 8
+    found = only(trials, columns, "T301")
+    assert (found.level, found.count) == ("info", 1)
+    assert found.text.startswith("1 recording of unknown session and album: microphone and room")
+    del columns["album"], columns["session"]
     assert codes(trials, columns) == ["T301"]
     columns["corpus"] = ["a", "b"] + ["a"] * 94
     found = only(trials, columns, "T301")
-    assert found.level == "info"
+    assert (found.level, found.count) == ("info", 96)
     assert found.text.endswith("unseen (23 of 24 singers within one corpus each)")
 
 

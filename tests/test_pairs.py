@@ -77,6 +77,53 @@ def test_filtered_is_what_the_predicate_keeps(rows, block, size, seed):
     assert all(pair in expected for pair in some)
 
 
+class Endless:
+    """More pairs than the square root of what 64 bits hold, by their numbers."""
+
+    def __len__(self):
+        return 10**16
+
+    def at(self, numbers):
+        return np.stack([numbers, numbers])
+
+
+def test_a_sample_of_more_pairs_than_products_can_count():
+    numbers = sample(Endless(), 10_000, np.random.default_rng(0))[0]
+    assert numbers.min() >= 0
+    assert numbers.max() < 10**16
+    gaps = np.diff(numbers)  # one of each stretch of 10**12
+    assert gaps.min() > 0
+    assert gaps.max() < 2 * 10**12
+
+
+@given(st.integers(1, 30), st.data())
+def test_a_sample_has_one_pair_of_each_stretch(total, data):
+    size = data.draw(st.integers(0, total))
+    pairs = Listed(np.arange(2 * total).reshape(2, total))
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    found = sample(pairs, size, rng)
+    assert found.shape == (2, size)
+    np.testing.assert_array_equal(found[1], found[0] + total)
+    assert len(set(found[0].tolist())) == size
+    np.testing.assert_array_equal(found[0], np.sort(found[0]))
+
+
+def test_each_pair_and_stretch_of_a_sample_has_the_same_chance():
+    rng = np.random.default_rng(0)
+    pairs = joined([
+        within(np.arange(4), np.zeros(4, np.int64), np.array([0, 0, 1, 2])),
+        across((np.array([9]), np.arange(2)), (np.zeros(1, int), np.zeros(2, int)),
+               (np.zeros(1, int), np.array([1, 2]))),
+    ])  # fmt: skip
+    hits = np.zeros((10, 10))
+    for _ in range(3000):
+        hits[tuple(sample(pairs, 3, rng))] += 1
+    possible = tuple(pairs.at(np.arange(len(pairs))))
+    assert len(pairs) == 7
+    np.testing.assert_allclose(hits[possible] / 3000, 3 / 7, atol=0.046)  # 5 sigma
+    assert hits.sum() == 9000
+
+
 def test_a_sample_needs_a_generator_only_if_it_is_one():
     pairs = Listed(np.arange(6).reshape(2, 3))
     np.testing.assert_array_equal(sample(pairs, 3, None), pairs.pairs)

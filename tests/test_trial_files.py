@@ -136,6 +136,40 @@ def test_models_there_and_back(tmp_path):
         read_trials(tmp_path / "trials", ["x"], models=models)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "1 x x\n1 m y\n",
+            r"name a model that nobody gave; found 'x' \(line 1\); give the list of",
+        ),
+        ("1 m a\n0 n a\n0 k a\n", r"name 2 models .* found 'n' \(line 2\), 'k' \(line 3\); give"),
+        ("1 m a\n0 m m\n", r"name a recording .* found 'm' \(line 2\); give the manifest or emb"),
+    ],
+)
+def test_unknown_models_are_no_recordings(tmp_path, text, message):
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(SingeridError, match=message):
+        read_trials(tmp_path / "t.txt", ["a", "b"], models={"m": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("1 x target\n0 y b\n", "voxceleb"),
+        ("1 x target\n\n1 y nontarget\nb y target\n", "kaldi"),
+        ("1,x y,z target\n0,x,y\n", "speaker_pairs"),
+        ("1,x y,z target\nx y nontarget\n", "kaldi"),
+        ("0 x target\n", "voxceleb"),
+    ],
+)
+def test_a_line_of_two_formats_is_told_by_the_next(tmp_path, text, format):
+    (tmp_path / "t.txt").write_text(text)
+    assert listed(read_trials(tmp_path / "t.txt")) == listed(
+        read_trials(tmp_path / "t.txt", format=format)
+    )
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1), st.randoms())
 def test_scores_in_any_order(tmp_path_factory, pairs, random):
     """A pair that comes twice has its scores in the order of its lines."""
@@ -170,6 +204,10 @@ def test_scores_in_any_order(tmp_path_factory, pairs, random):
             "1 a b\n\n1 x%20y c\n0 c d\n0 b e\n",
             r"name 4 recordings .*found 'x y' \(line 3\), 'c' \(line 3\), 'd' \(line 4\), …; give",
         ),
+        # one name in two spellings; two strangers on a line, in their order
+        ("1 a b\n0 a %41\n0 A b\n", r"name a recording that nobody gave; found 'A' \(line 2\); g"),
+        ("1 z y\n", r"name 2 recordings that nobody gave; found 'z' \(line 1\), 'y' \(line 1\); g"),
+        ("1 x target\n1 x y z\n", "t.txt:2: line is not a trial; found 1 x y z"),
         ("1,a,\n", r"name a recording that nobody gave; found '' \(line 1\)"),
         ("1 a b\n\n1 a %FF\n", "t.txt:3: id is not percent-encoded UTF-8; found %FF"),
         ("\n\n", "t.txt: the file lists no trials"),
@@ -202,27 +240,10 @@ def test_bad_scores(tmp_path, text, message):
         read_scores(tmp_path / "s", make([[0, 1], [1, 2]], [True, False]))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("m a b\nm c\n", "m.txt:2: model comes twice; found 'm'"),
-        ("m a b\n\nn\n", "m.txt:3: model has no recordings; found 'n'; expected model recording"),
-        ("m %FF\n", "m.txt:1: id is not percent-encoded UTF-8; found %FF"),
-        ("\n", "m.txt: the file lists no models"),
-    ],
-)
-def test_bad_models(tmp_path, text, message):
-    (tmp_path / "m.txt").write_text(text)
-    with pytest.raises(SingeridError, match=message):
-        read_models(tmp_path / "m.txt")
-
-
 def test_bad_files(tmp_path):
     path = tmp_path / "t.txt"
     with pytest.raises(SingeridError, match=r"none: cannot read trials; found .*No such file"):
         read_trials(tmp_path / "none")
-    with pytest.raises(SingeridError, match=r"none: cannot read models; found .*No such file"):
-        read_models(tmp_path / "none")
     (tmp_path / "latin").write_bytes(b"1 \xe9 b\n")
     for format in ("auto", "voxceleb"):
         with pytest.raises(SingeridError, match="latin: cannot read trials; found 'utf-8' codec"):

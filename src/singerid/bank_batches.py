@@ -41,8 +41,7 @@ class BankBatchMaker:
             MismatchError: see `ResungBatches`.
         """
         rows = [i for i, name in enumerate(bank.splits) if name == split]
-        chosen = bank.select(rows)
-        singers = sorted(set(chosen.singers))
+        singers = {bank.singers[i] for i in rows}
         if len(singers) < 2:
             raise StoreError(
                 f"split {split!r} has too few singers", where="voice bank",
@@ -58,7 +57,7 @@ class BankBatchMaker:
             )
         self._split = ("train", "valid", "test").index(split)
         self._seed = seed
-        tensors = BankTensors.of(chosen, device)
+        tensors = BankTensors.of(bank.select(rows), device)
         self._resung = ResungBatches(
             tensors, resing, channel, n_classes=self.n_singers, n_crops=settings.n_partials,
             n_frames=settings.partial_frames, seed=seed, normalize=False,

@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from singerid import audio
 from singerid.appending import (
     begin_folder,
     in_turn,
@@ -29,30 +28,18 @@ from singerid.appending import (
     write_error,
 )
 from singerid.bank import (
-    APERIODICITY_RANGE_DB,
     BankSpec,
     VoiceBank,
-    cepstra_of,
     differences,
     in_order,
-    quantized_aperiodicity,
-    quantized_cepstra,
     read_bank_spec,
 )
 from singerid.bank_files import BankEntry, checksum, damaged_ids, read_bank_index
-from singerid.errors import AudioError, BatchError, SingeridError, StoreError, one_line
-from singerid.features import extract, world
-from singerid.features.highpass import highpass
+from singerid.errors import BatchError, SingeridError, StoreError, one_line
+from singerid.features import world
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.store import source_of
-
-FloatArray = npt.NDArray[np.float64]
-
-_HIGHPASS_ORDER = 10  # 27 dB at 60 Hz, 0.6 dB at 80 Hz, by the default cut-off of 70 Hz
-_RELATIVE_GATE = 0.1  # ITU-R BS.1770's -10 dB: what is softer does not count as loud
-_MARGIN_SECONDS = 0.02  # beside what is loud: the ends of sounds are soft
-_LEAST_VOICED_SECONDS = 0.2
-_MOST_SATURATED = 1e-3
+from singerid.voice_analysis import Voice, analyze_recording
 
 
 @dataclass
@@ -72,23 +59,6 @@ class BankBuild:
     n_removed: int = 0
     failures: list[SingeridError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Voice:
-    """One recording, analyzed.
-
-    Attributes:
-        rows: by name of the array, in the order of `BankSpec.arrays`.
-        median_f0: Hz.
-        level: dB that was scaled away.
-        warnings: remarks on its audio.
-    """
-
-    rows: dict[str, npt.NDArray[Any]]
-    median_f0: float
-    level: float
-    warnings: tuple[str, ...] = ()
 
 
 def build_bank(
@@ -154,7 +124,7 @@ def _add(
 ) -> set[str]:  # fmt: skip
     """Analyze and append; ids of the recordings that failed."""
     failed = set()
-    work = partial(_analyze_file, spec=spec)
+    work = partial(analyze_recording, spec=spec)
     for recording, outcome in in_turn(missing, work, n_processes, processes):
         if isinstance(outcome, SingeridError):
             build.failures.append(outcome)
@@ -165,103 +135,6 @@ def _add(
             build.n_done += 1
         on_progress(recording.duration)
     return failed
-
-
-# ---------------------------------------------------------------------------------------- analysis
-
-
-def _analyze_file(recording: Recording, spec: BankSpec) -> Voice:
-    samples, warnings = audio.load(recording.path, spec.sample_rate, recording.channel)
-    voice = analyze_voice(samples, spec, recording.path)
-    return replace(voice, warnings=(*warnings, *voice.warnings))
-
-
-def analyze_voice(
-    samples: npt.NDArray[np.float32], spec: BankSpec, where: object = "samples"
-) -> Voice:
-    """What a bank keeps of a recording.
-
-    Args:
-        samples: mono `(n_samples,)` in [-1, 1] at the spec's sample rate.
-        spec: the analysis.
-        where: the recording's name, for errors.
-
-    Raises:
-        AudioError: too short, or without a voice.
-        MissingExtraError: pyworld is not installed.
-    """
-    mel = extract(samples, spec.features, where)
-    settings = spec.settings
-    if settings.highpass > 0:
-        samples = highpass(samples, settings.highpass, spec.sample_rate, _HIGHPASS_ORDER)
-    found = world.analyze(
-        samples, spec.sample_rate, method=settings.f0_method, fmin=settings.fmin,
-        fmax=settings.fmax, frame_period_ms=settings.frame_period, where=where,
-    )  # fmt: skip
-    power = found.envelope.mean(axis=1)
-    kept = sounding(power, settings.gate_db, settings.pause, spec.frame_period)
-    # D4C, too, decides what is voiced, and makes the rest noise down to 0 Hz.
-    f0 = np.where(found.aperiodicity[:, 0] < 0.5, found.f0, 0)[kept]
-    mean_power = power[kept].mean()
-    if np.count_nonzero(f0) * spec.frame_period < _LEAST_VOICED_SECONDS:
-        raise AudioError(
-            "holds no voice", where=where,
-            found=f"{np.count_nonzero(f0) * spec.frame_period:.2f} s voiced",
-            expected=f"at least {_LEAST_VOICED_SECONDS} s", do="leave it out",
-        )  # fmt: skip
-    cepstra = quantized_cepstra(
-        cepstra_of(found.envelope[kept] / mean_power, spec.order, spec.alpha)
-    )
-    saturated = float(np.mean(np.abs(cepstra.astype(int)) == 127))
-    rows = {
-        "f0": f0.astype("<f4"),
-        "onset": np.append(True, ~kept[:-1])[kept].astype("u1"),
-        "cepstrum": cepstra,
-        "aperiodicity": quantized_aperiodicity(_bands_db(found.aperiodicity[kept], spec)),
-        "mel": mel.astype(spec.arrays[-1].dtype),
-    }
-    warnings = [f"{saturated:.1%} of the cepstra are out of range"] * (saturated > _MOST_SATURATED)
-    level = 10 * float(np.log10(mean_power))
-    return Voice(rows, float(np.median(f0[f0 > 0])), level, tuple(warnings))
-
-
-def sounding(
-    power: FloatArray, gate_db: float, pause: float, frame_period: float
-) -> npt.NDArray[np.bool_]:
-    """Frames to keep: all but long stretches of silence.
-
-    Levels are relative to the mean power of the loud frames: those within 10 dB of the mean of
-    all (the relative gate of ITU-R BS.1770-4, so that pauses do not lower the reference).
-
-    Args:
-        power: `(n_frames,)`.
-        gate_db: below it a frame is silent.
-        pause: seconds from which silence is cut out; shorter ones (stops) belong to speech.
-        frame_period: seconds.
-
-    Returns:
-        bool `(n_frames,)`.
-    """
-    loud = power[power >= _RELATIVE_GATE * power.mean()].mean()
-    silent = power < loud * 10 ** (gate_db / 10)
-    margin = round(_MARGIN_SECONDS / frame_period)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], silent, [0]])))
-    kept = np.ones(len(power), np.bool_)
-    for start, stop in edges.reshape(-1, 2).tolist():
-        if (stop - start) * frame_period >= pause:
-            first = start + margin if start > 0 else 0
-            last = stop - margin if stop < len(power) else stop
-            kept[first : max(first, last)] = False
-    return kept
-
-
-def _bands_db(aperiodicity: FloatArray, spec: BankSpec) -> FloatArray:
-    """Aperiodicity in dB at the bands, `(n_frames, n_bands)`."""
-    n_bins = aperiodicity.shape[1]
-    position = np.array(spec.band_hz) * (2 * (n_bins - 1) / spec.sample_rate)
-    left = np.minimum(position.astype(int), n_bins - 2)
-    db = 20 * np.log10(np.maximum(aperiodicity, 10 ** (APERIODICITY_RANGE_DB[0] / 20)))
-    return np.asarray(db[:, left] + (position - left) * (db[:, left + 1] - db[:, left]))
 
 
 # ----------------------------------------------------------------------------------------- writing
@@ -345,9 +218,12 @@ def _finish(
 ) -> None:
     """Bring the files into the manifest's order, if they are not, and list what is there."""
     lines = [entry for entry, _ in read_bank_index(path)]
-    if not in_order(lines, kept):
-        _rewrite(path, spec, [entries[r.id] for r in kept])
-    write_recordings(path / "recordings.jsonl", kept)
+    try:
+        if not in_order(lines, kept):
+            _rewrite(path, spec, [entries[r.id] for r in kept])
+        write_recordings(path / "recordings.jsonl", kept)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _rewrite(path: Path, spec: BankSpec, entries: Sequence[BankEntry]) -> None:

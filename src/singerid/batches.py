@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,23 @@ class Batch:
     features: npt.NDArray[np.float32]
     singers: IntArray
     ids: list[list[str]]
+
+
+class BatchSource(Protocol):
+    """What training takes its batches from.
+
+    Attributes:
+        singers: names; a singer's index is its class.
+        n_singers: singers in a batch.
+        warnings: what was left out or made smaller, one line each.
+    """
+
+    singers: list[str]
+    n_singers: int
+    warnings: list[str]
+
+    def batch(self, t: int) -> Batch:
+        """Batch number `t`, counted from 0; a function of a seed and `t` alone."""
 
 
 class FairMaker(ABC):

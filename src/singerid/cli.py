@@ -120,9 +120,14 @@ def _add_resynthesize(sub: argparse.ArgumentParser) -> None:
 def _add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "source", nargs="?",
-        help="feature store; or manifest.jsonl, for features and augmentation on the fly",
+        help="feature store; voice bank, to be re-sung; or manifest.jsonl, for features and "
+        "augmentation on the fly",
     )  # fmt: skip
     sub.add_argument("-o", "--output", metavar="RUN", help="folder of a new run")
+    sub.add_argument(
+        "--valid", metavar="STORE",
+        help="with a voice bank: store of real singing whose split valid is validated on",
+    )  # fmt: skip
     sub.add_argument("--resume", metavar="RUN", help="go on with a run")
     sub.add_argument("--validate", action="store_true", help="only validate the resumed run")
     sub.add_argument(
@@ -272,7 +277,7 @@ def _add_nothing(sub: argparse.ArgumentParser) -> None:
 
 
 _GROUPS = {"trials": "Lists of trials: which recordings are compared with which."}
-_TRAIN = ["batch", "augment", "encoder", "loss", "train"]
+_TRAIN = ["batch", "augment", "resing", "channel", "encoder", "loss", "train"]
 _COMMANDS: list[
     tuple[str, Callable[[argparse.Namespace], None], str | None, list[str], Adder]
 ] = [

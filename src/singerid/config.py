@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from singerid.errors import ConfigError
+from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
     AugmentSettings,
     BatchSettings,
@@ -60,6 +61,8 @@ class Config(Section):
     manifest: ManifestSettings = ManifestSettings()
     batch: BatchSettings = BatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    resing: ResingSettings = ResingSettings()
+    channel: ChannelSettings = ChannelSettings()
     encoder: EncoderSettings = EncoderSettings()
     loss: LossSettings = LossSettings()
     train: TrainSettings = TrainSettings()

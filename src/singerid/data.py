@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from singerid.batches import BatchMaker, FairMaker
+from singerid.bank import VoiceBank
+from singerid.batches import BatchMaker, BatchSource
 from singerid.config import Config
+from singerid.errors import MismatchError
 from singerid.records import Recording
+from singerid.resing_settings import CLEAN
 from singerid.spec import FeatureSpec, fingerprint
 from singerid.statistics import frame_statistics, training_statistics
 from singerid.store import Store
@@ -39,8 +42,8 @@ class TrainingData:
     origin: Path
     spec: FeatureSpec
     fingerprint: str
-    train: FairMaker
-    valid: FairMaker | None
+    train: BatchSource
+    valid: BatchSource | None
     statistics: Callable[[], tuple[FloatArray, FloatArray]]
     warnings: list[str] = field(default_factory=list)
 
@@ -52,7 +55,7 @@ class TrainingData:
             StoreError: too few singers.
         """
 
-        def make(split: str) -> FairMaker:
+        def make(split: str) -> BatchSource:
             return BatchMaker(store, split, config.batch, config.train.seed)
 
         recordings = store.recordings
@@ -85,12 +88,58 @@ class TrainingData:
 
         return _data(Path(manifest), spec, recordings, make, statistics)
 
+    @classmethod
+    def from_bank(
+        cls, config: Config, path: str | os.PathLike[str], valid: Store | None = None
+    ) -> TrainingData:
+        """Voices of a bank, sung anew for every batch.
+
+        Args:
+            config: all settings.
+            path: the bank.
+            valid: store of real singing (of other people) to validate on; without it, the bank's
+                own validation voices, unchanged. Speech says nothing about singing.
+
+        Raises:
+            StoreError: the bank or the store cannot be used, or has too few singers.
+            MismatchError: the store is of another front end than the bank.
+        """
+        from singerid.bank_batches import BankBatchMaker
+
+        bank = VoiceBank.open(path)
+        spec = bank.spec.features
+        if valid is not None and valid.spec != spec:
+            raise MismatchError(
+                "bank and validation store have different feature specs", where=valid.path,
+                found=f"bank {spec.fingerprint()}, store {valid.spec.fingerprint()}",
+                do="extract the store again with the bank's settings",
+            )  # fmt: skip
+        seed = config.train.seed
+        train = BankBatchMaker(bank, "train", config.resing, config.channel, config.batch, seed)
+        warnings, validation = list(train.warnings), None
+        if valid is not None:
+            validation = BatchMaker(valid, "valid", config.batch, seed)
+            warnings += validation.warnings
+        elif "valid" in bank.splits:
+            as_it_is = config.resing.model_copy(update={"real_share": 1.0, "variants": 1})
+            validation = BankBatchMaker(bank, "valid", as_it_is, CLEAN, config.batch, seed)
+            warnings += validation.warnings
+        else:
+            warnings.append("no validation singers: no early stopping, the last weights are kept")
+
+        def statistics() -> tuple[FloatArray, FloatArray]:
+            batches = (train.batch(t).features for t in range(_STATISTICS_BATCHES))
+            return frame_statistics(b.reshape(-1, b.shape[-1]) for b in batches)
+
+        identity = fingerprint([bank.spec.model_dump(), list(zip(bank.ids, bank.singers, strict=True))])
+        return cls(Path(path), spec, identity, train, validation, statistics, warnings)
+
 
 def _data(
     origin: Path,
     spec: FeatureSpec,
     recordings: Sequence[Recording],
-    make: Callable[[str], FairMaker],
+    make: Callable[[str], BatchSource],
     statistics: Callable[[], tuple[FloatArray, FloatArray]],
 ) -> TrainingData:
     train, valid = make("train"), None

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from singerid import plots
-from singerid.batches import FairMaker
+from singerid.batches import BatchSource
 from singerid.config import Config, to_yaml
 from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError
@@ -117,7 +117,7 @@ def provenance(data: TrainingData, command: str) -> dict[str, Any]:
     }
 
 
-def save_input_pictures(path: Path, maker: FairMaker, split: str, spec: FeatureSpec) -> None:
+def save_input_pictures(path: Path, maker: BatchSource, split: str, spec: FeatureSpec) -> None:
     """Pictures of the first examples of the first batch, as the network sees them."""
     batch = maker.batch(0)
     for row in range(min(2, len(batch.features))):

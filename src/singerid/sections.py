@@ -87,10 +87,11 @@ class EncoderSettings(Section):
     hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
     n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
     dim: int = setting(256, "length of an embedding", flag="-es", ge=2, le=8192)
-    normalization: Literal["none", "range", "standard", "global", "feature"] = setting(
+    normalization: Literal["none", "range", "standard", "level", "global", "feature"] = setting(
         "none",
-        "of the input: each partial to [0, 1] (range) or to mean 0 and variance 1 (standard); by "
-        "mean and variance of all training frames (global), or of each dimension (feature)",
+        "of the input: each partial to [0, 1] (range), to mean 0 and variance 1 (standard) or to "
+        "mean 0 and a range of 70 dB (level); by mean and variance of all training frames "
+        "(global), or of each dimension (feature)",
         flag="-nm",
     )
     relu: bool = setting(True, "ReLU before the normalization (AutoVC's encoder has none)")

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from singerid import run
-from singerid.batches import FairMaker
+from singerid.batches import BatchSource
 from singerid.checkpoint import load_strictly, load_weights_only
 from singerid.config import Config
 from singerid.data import TrainingData
@@ -51,7 +51,7 @@ def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
 class _BatchDataset(Dataset[tuple[Tensor, Tensor] | SingeridError]):
     """Batches; an error is a value, since a worker's exception would lose its one clear line."""
 
-    def __init__(self, maker: FairMaker) -> None:
+    def __init__(self, maker: BatchSource) -> None:
         self.maker = maker
 
     def __getitem__(self, t: int) -> tuple[Tensor, Tensor] | SingeridError:
@@ -243,7 +243,7 @@ def resolve_precision(config: Config) -> Config:
 
 
 def _loader(
-    maker: FairMaker, config: Config, numbers: Sampler[int] | range
+    maker: BatchSource, config: Config, numbers: Sampler[int] | range
 ) -> DataLoader[tuple[Tensor, Tensor] | SingeridError]:
     workers = config.train.workers
     return DataLoader(

@@ -102,7 +102,7 @@ def draw_trials(
     is for targets only, `nontargets` for nontargets only. Without conditions and models, a pair
     has no direction and is listed once, lower row first; so is one that fits both ways. Memory
     grows with the trials kept, not with the pairs there are; the time does not either, except
-    that with a pitch gap, or several labels in `cross`, each pair is looked at (some 30 million
+    that with a pitch gap, or several labels in `cross`, each pair is looked at (some 20 million
     a second).
 
     Args:

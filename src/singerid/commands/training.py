@@ -56,6 +56,7 @@ def _inputs(
     arguments: argparse.Namespace, base: dict[str, Any], source: str
 ) -> tuple[Config, TrainingData, Initial | None]:
     """The resolved configuration, the data of a store or manifest, and weights to start from."""
+    from singerid.bank import read_bank_spec
     from singerid.cycles import resolve_cycles
     from singerid.data import TrainingData
     from singerid.foreign import read_foreign
@@ -67,7 +68,12 @@ def _inputs(
     if found:
         base = merge(base, {"encoder": found.settings.model_dump()})
         base = merge(base, {"batch": {"partial_frames": found.partial_frames}})
-    if str(source).endswith(".jsonl"):
+    if _is_bank(source):
+        spec = read_bank_spec(Path(source)).features
+        config = resolve_precision(read_settings(arguments, merge(base, spec.model_dump())))
+        valid = Store(arguments.valid) if arguments.valid else None
+        data = TrainingData.from_bank(config, source, valid)
+    elif str(source).endswith(".jsonl"):
         base = merge(base, found.spec.model_dump() if found else {})
         config = resolve_precision(read_settings(arguments, base))
         if config.train.iters == "auto":
@@ -86,6 +92,11 @@ def _inputs(
         config = resolve_cycles(resolve_precision(config), store, say)
         data = TrainingData.from_store(config, store)
     return config, data, _initial(found, arguments, config) if found else None
+
+
+def _is_bank(source: str) -> bool:
+    """True for a voice bank, which has a file that no store has."""
+    return (Path(source) / "cepstrum.i8").exists()
 
 
 def _initial(found: ForeignWeights, arguments: argparse.Namespace, config: Config) -> Initial:

@@ -7,14 +7,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-NormalizationKind = Literal["none", "range", "standard", "global", "feature"]
+NormalizationKind = Literal["none", "range", "standard", "level", "global", "feature"]
+LEVEL_RANGE = 0.7  # of the default front end's scale: 70 dB
 
 
 class Normalization(nn.Module):
-    """One of the original's four ways to normalize, or none.
+    """One of the original's four ways to normalize, the level only, or none.
 
     * ``range``: each partial to [0, 1] by its least and largest value;
     * ``standard``: each partial to mean 0 and variance 1;
+    * ``level``: values more than 0.7 (70 dB where the front end has 100 dB from 0 to 1) below
+      each partial's peak are raised to that, then the partial's mean over time *and* frequency is
+      taken away: its loudness goes, its long-term spectrum, which says who it is, stays;
     * ``global``: by one mean and deviation of all training frames;
     * ``feature``: by the mean and deviation of each dimension over all training frames
       (Schlüter & Grill, Exploring data augmentation for improved singing voice detection with
@@ -66,6 +70,10 @@ class Normalization(nn.Module):
         if self.kind == "range":
             low, high = features.amin(dim=(1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
             return (features - low) / (high - low).clamp_min(1e-6)
+        if self.kind == "level":
+            floor = features.amax(dim=(1, 2), keepdim=True) - LEVEL_RANGE
+            features = torch.maximum(features, floor)
+            return features - features.mean(dim=(1, 2), keepdim=True)
         if self.kind == "standard":
             mean = features.mean(dim=(1, 2), keepdim=True)
             deviation = features.std(dim=(1, 2), keepdim=True, unbiased=False)
