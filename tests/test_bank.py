@@ -146,7 +146,7 @@ def test_envelopes_peak_at_the_formants():
     for vowel in ("ɑ", "ɛ"):
         f1, f2 = formants_hz(singer, vowel)[:2]
         near = [all(np.abs(peak - f).min() < 40 for f in (f1, f2)) for peak in peaks if len(peak)]
-        assert np.mean(near) > 0.03, vowel
+        assert np.mean(near) > 0.05, vowel  # one vowel of eight, held three quarters of the time
 
 
 def test_breathy_voices_are_aperiodic():

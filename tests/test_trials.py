@@ -485,3 +485,13 @@ def test_a_gap_of_an_octave_is_twelve_semitones():
     pitch = np.log2(np.array(columns["f0"], float))
     gap = np.abs(pitch[octaves.enroll] - pitch[octaves.test])
     np.testing.assert_allclose(gap, 1)
+
+
+def test_the_pitch_of_a_model_is_the_mean_of_its_members_in_semitones():
+    columns = {"singer": list("aaabb"), "f0": ["100", "400", "200", "200", "200"]}
+    one = ("id=r0,r1,r3,r4",)
+    trials = draw_trials(
+        names(5), columns, cross=(), n_enroll=2, enroll=one, pitch_gap=(0, 1)
+    )  # fmt: skip
+    assert trials.models == [(0, 1), (3, 4)]
+    assert listed(trials) == [(0, 2, True), (0, 3, False), (0, 4, False), (1, 2, False)]

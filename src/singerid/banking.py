@@ -88,6 +88,8 @@ def build_bank(
     path = Path(path)
     _prepare(path, spec)
     with locked(path):
+        for leftover in [*path.glob(".*.part"), *path.glob(".*.moved")]:  # of a run that was killed
+            leftover.unlink()
         build, kept = BankBuild(), list(recordings)
         with _Writer(path, spec) as writer:
             present = set(writer.entries)
