@@ -68,9 +68,7 @@ def test_too_few_singers(bank):
 def test_fewer_identities_than_asked_for_are_said(bank):
     maker = make(bank, settings=BatchSettings(n_singers=20, n_partials=2, partial_frames=32))
     assert maker.n_singers == 8
-    assert maker.warnings == [
-        "train: 8 identities, fewer than batch.n_singers 20; batches hold 8"
-    ]
+    assert maker.warnings == ["train: 8 identities, fewer than batch.n_singers 20; batches hold 8"]
 
 
 def test_same_numbers_with_other_threads(bank):

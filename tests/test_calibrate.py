@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from test_evaluate import make
 
 from singerid.calibrate import calibrate, summary_lines
 from singerid.embeddings import EmbeddingSet
 from singerid.errors import ConfigError, MismatchError
 from singerid.evaluate import evaluate
 from singerid.sections import CalibrateSettings, EvaluateSettings, TrialSettings
+from test_evaluate import make
 
 QUICK = EvaluateSettings(n_bootstrap=0)
 
@@ -89,7 +89,9 @@ def test_encoders_do_not_mix(development):
 
 def test_lists_of_numbers():
     embeddings = make(n_singers=8)
-    with pytest.raises(ConfigError, match="calibrate.durations: not a list of numbers; found 3,x"):
+    with pytest.raises(
+        ConfigError, match=r"calibrate\.durations: not a list of numbers; found 3,x"
+    ):
         calibrate([embeddings], None, CalibrateSettings(durations="3,x"))
     calibration = calibrate([embeddings], None, CalibrateSettings(durations="", false_alarms="0.2"))
     assert len(calibration.classes) == 1

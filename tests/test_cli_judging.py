@@ -42,7 +42,8 @@ def folder(tmp_path_factory):
 )
 def test_trials_are_built_and_linted(folder, tmp_path, format, line):
     out = tmp_path / "trials.txt"
-    result = done_or_warned("trials", "build", folder / "good.parquet", "-o", out, "--format", format)
+    source = folder / "good.parquet"
+    result = done_or_warned("trials", "build", source, "-o", out, "--format", format)
     assert result.out[0] == f"{out}: 240 targets, 6,840 nontargets"
     assert line in out.read_text().splitlines()
     linted = done_or_warned("trials", "lint", out, folder / "good.parquet")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from test_evaluate import make
 
 from singerid.comparison import common, compare, comparison_lines
 from singerid.embeddings import EmbeddingSet
@@ -10,6 +9,7 @@ from singerid.errors import MismatchError, SingeridError
 from singerid.evaluate import draw, evaluate
 from singerid.leaderboard import markdown, rank, write_leaderboard
 from singerid.sections import EvaluateSettings, TrialSettings
+from test_evaluate import make
 
 QUICK = EvaluateSettings(n_bootstrap=200)
 

@@ -141,9 +141,7 @@ def test_too_few_recordings():
     ):
         evaluate(make(n_songs=1))
     assert evaluate(make(n_songs=1), TrialSettings(cross="")).slices["all"].n_targets == 8
-    with pytest.raises(
-        SingeridError, match="no target trials"
-    ):
+    with pytest.raises(SingeridError, match="no target trials"):
         evaluate(make(n_songs=1, takes=1), TrialSettings(cross=""))
     with pytest.raises(SingeridError, match="no target trials"):
         evaluate(make(n_singers=0))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_evaluate import make
 
 from singerid.embeddings import normalize
 from singerid.naming import name_recordings
+from test_evaluate import make
 
 
 def asked(embeddings, **columns):

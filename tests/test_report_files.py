@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from test_evaluate import make
 
 from singerid.evaluate import Report, evaluate
 from singerid.metrics import eer
 from singerid.report_files import write_report
 from singerid.trial_files import read_trials
+from test_evaluate import make
 
 
 @pytest.fixture(scope="module")

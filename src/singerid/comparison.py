@@ -130,8 +130,8 @@ def compare(
                     rates[i],
                     rates[i] - rates[0],
                     bounds,
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
     return found
 
 

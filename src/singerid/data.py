@@ -116,7 +116,8 @@ class TrainingData:
             )  # fmt: skip
         seed = config.train.seed
         train = BankBatchMaker(bank, "train", config.resing, config.channel, config.batch, seed)
-        warnings, validation = list(train.warnings), None
+        warnings = list(train.warnings)
+        validation: BatchSource | None = None
         if valid is not None:
             validation = BatchMaker(valid, "valid", config.batch, seed)
             warnings += validation.warnings
@@ -131,7 +132,8 @@ class TrainingData:
             batches = (train.batch(t).features for t in range(_STATISTICS_BATCHES))
             return frame_statistics(b.reshape(-1, b.shape[-1]) for b in batches)
 
-        identity = fingerprint([bank.spec.model_dump(), list(zip(bank.ids, bank.singers, strict=True))])
+        voices = list(zip(bank.ids, bank.singers, bank.splits, strict=True))
+        identity = fingerprint([bank.spec.model_dump(), voices])
         return cls(Path(path), spec, identity, train, validation, statistics, warnings)
 
 

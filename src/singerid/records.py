@@ -261,7 +261,7 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
 
 
 def columns_of(recordings: Sequence[Recording]) -> dict[str, Sequence[str]]:
-    """What is known of recordings as texts: singer, split, path, sha256 and labels, "" if unknown."""
+    """What is known of recordings as texts: singer, split, path, sha256, labels; "" if unknown."""
     names = sorted({name for recording in recordings for name in recording.labels})
     columns: dict[str, Sequence[str]] = {
         "singer": [r.singer for r in recordings], "split": [r.split for r in recordings],

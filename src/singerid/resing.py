@@ -104,7 +104,11 @@ def resing_waveform(bank: BankTensors, plan: Plan, crop: int = 0) -> AudioArray:
     envelope = _between(one, envelope_nepers(bank, one, hz), times)
     share = _between(one, noise_nepers(bank, one, hz), times)
     analysis = WorldAnalysis(
-        _f0(one, times), np.exp(envelope), np.minimum(np.exp(share / 2), 1 - 1e-12), _PERIOD_MS, rate
+        _f0(one, times),
+        np.exp(envelope),
+        np.minimum(np.exp(share / 2), 1 - 1e-12),
+        _PERIOD_MS,
+        rate,
     )
     first = round(_MARGIN_SECONDS * rate)
     n_samples = 1 + round((one.n_frames - 1) * one.hop_seconds * rate)
