@@ -77,6 +77,7 @@ def evaluate(
     settings: EvaluateSettings | None = None,
     *,
     trials: TrialList | None = None,
+    trials_origin: str = "",
     calibration: Calibration | None = None,
 ) -> Report:
     """Score trials and find out how well the scores tell singers apart.
@@ -89,6 +90,7 @@ def evaluate(
         selection: which trials to draw.
         settings: scoring, intervals, slices.
         trials: take these, indices into `embeddings`, and draw none.
+        trials_origin: where they come from, if not from `selection`.
         calibration: of the same encoder; its scorer makes the scores, and its
             log-likelihood ratios are judged as well.
 
@@ -101,7 +103,6 @@ def evaluate(
     """
     selection, settings = selection or TrialSettings(), settings or EvaluateSettings()
     columns = embeddings.columns()
-    given = trials is not None
     trials = trials if trials is not None else draw(embeddings, selection)
     scores = score(embeddings, trials, settings.scoring, calibration)
     llrs = None
@@ -124,7 +125,7 @@ def evaluate(
     return Report(
         embeddings.encoder, len(embeddings), int(singers.max()) + 1,
         {
-            "trials": "given" if given else selection.model_dump(),
+            "trials": trials_origin or selection.model_dump(),
             "evaluate": settings.model_dump(),
             "calibrated": calibration is not None,
         },

@@ -76,8 +76,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     for name, embeddings in sets.items():
         calibration = _calibration(arguments, embeddings)
         report = compute(
-            embeddings, config.trials, config.evaluate, trials=trials, calibration=calibration
-        )
+            embeddings, config.trials, config.evaluate, trials=trials,
+            trials_origin=arguments.list or "", calibration=calibration,
+        )  # fmt: skip
         folder = Path(arguments.output) / name if several else Path(arguments.output)
         own = [d for d in differences if name in (d.a, d.b)]
         written = write_report(
