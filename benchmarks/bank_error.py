@@ -20,22 +20,20 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from singerid import audio
-from singerid.bank import (
+from singerid.bank_spec import BankSettings, BankSpec, band_weights
+from singerid.features import melcepstrum, world
+from singerid.features.highpass import highpass
+from singerid.features.mel import mel_bands
+from singerid.voice_analysis import bands_db, sounding
+from singerid.voice_codes import (
     APERIODICITY_RANGE_DB,
     FLOOR_DB,
-    BankSettings,
-    BankSpec,
-    band_weights,
     cepstra_of,
     cepstrum_code,
     cosines,
     quantized_aperiodicity,
     quantized_cepstra,
 )
-from singerid.features import melcepstrum, world
-from singerid.features.highpass import highpass
-from singerid.features.mel import mel_bands
-from singerid.voice_analysis import bands_db, sounding
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,7 +41,7 @@ SETTINGS = BankSettings()
 RATE, FINE_MS, N_BINS = 16000, 2.0, 513
 ORDERS, ALPHAS, PERIODS = (24, 32, 40, 48, 64, 80, 96), (0.0, 0.2, 0.35, 0.42), (4, 8, 10, 12, 16)
 
-CANDIDATES = [(64, 0.0), (40, 0.42), (48, 0.42), (64, 0.42)]
+CANDIDATES = [(64, 0.0), (40, 0.35), (48, 0.35), (64, 0.35)]
 
 
 def recordings(table: Path, n: int) -> dict[str, list[Path]]:

@@ -1,6 +1,10 @@
 """Fixtures that many tests share: a tiny virtual corpus, its manifest, its feature store."""
 
+import os
 from pathlib import Path
+
+# Test processes share the cores: threads of their own would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from singerid.bank import (
-    BankSpec,
-    VoiceBank,
+from singerid.bank import VoiceBank
+from singerid.bank_spec import BankSpec
+from singerid.spec import FeatureSpec, MelSettings
+from singerid.voice_codes import (
     cepstra_of,
     cepstrum_code,
     quantized_aperiodicity,
     quantized_cepstra,
 )
-from singerid.spec import FeatureSpec, MelSettings
 
 ENCODER = FeatureSpec(mel=MelSettings(n_fft=512, hop_length=160, spectrum="power"))
 N_FRAMES = 600

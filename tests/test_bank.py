@@ -10,26 +10,20 @@ import sys
 import numpy as np
 import pytest
 
-from singerid.bank import (
-    APERIODICITY_RANGE_DB,
-    FORMAT,
-    BankSettings,
-    BankSpec,
-    VoiceBank,
-    band_weights,
-    cepstra_of,
-    cepstrum_code,
-    check,
-    cosines,
-    joined,
-    quantized_aperiodicity,
-    quantized_cepstra,
-    read_bank_spec,
-)
+from singerid.bank import VoiceBank, check, joined
+from singerid.bank_spec import FORMAT, BankSettings, BankSpec, band_weights, read_bank_spec
 from singerid.errors import MismatchError, StoreError
 from singerid.features import melcepstrum
 from singerid.parametric import bank_from_voices
 from singerid.spec import FeatureSpec
+from singerid.voice_codes import (
+    APERIODICITY_RANGE_DB,
+    cepstra_of,
+    cepstrum_code,
+    cosines,
+    quantized_aperiodicity,
+    quantized_cepstra,
+)
 from singerid.voices import draw_singer, formants_hz
 
 HZ = np.linspace(0, 8000, 513)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from singerid.bank import BankSpec
 from singerid.bank_batches import BankBatchMaker
 from singerid.errors import StoreError
 from singerid.parametric import bank_from_voices
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
 from singerid.sections import BatchSettings
+from singerid.spec import FeatureSpec, MelSettings
 from singerid.voices import draw_singer
 
 SMALL = BatchSettings(n_singers=3, n_partials=2, partial_frames=32)
@@ -19,7 +21,8 @@ RESING = ResingSettings(real_share=0.0, variants=2)
 def bank():
     rng = np.random.default_rng(0)
     singers = [draw_singer(rng, f"s{i}", "FM"[i % 2]) for i in range(4)]
-    return bank_from_voices(singers, rng)
+    spec = BankSpec(features=FeatureSpec(mel=MelSettings(n_fft=512, hop_length=160)))
+    return bank_from_voices(singers, rng, spec=spec)
 
 
 def make(bank, seed=0, settings=SMALL, resing=RESING, channel=CLEAN):

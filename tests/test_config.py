@@ -252,6 +252,7 @@ def repair(values):
             high = low.replace("min", "max").replace("lowest", "highest")
             if own[low] > own[high]:
                 own[low], own[high] = getattr(usual, low), getattr(usual, high)
+    values["bank"]["fmax"] = max(values["bank"]["fmax"], values["bank"]["fmin"] + 1)
     if rate < 12000 or world["reduction"] == "world":
         values["features"]["stream"], pitch["condition"] = "mel", False
     if values["features"]["stream"] == "world":

@@ -17,22 +17,21 @@ LAYERS = """
 accompaniment comb draws errors frames losses markup precision sections silence
 augment decoding encoders lettering logistic lossy melody metrics pairs records
 resing_settings scoring spec terminal word_lists
-appending audio checkpoint config embeddings identification labels levels likelihood
-resampling store svg traits tune voices
-backend bank_files bootstrap clustering cohort cycles enrollment features flags foreign
-hardest manifest players plots report_measures singing statistics table task vector_cache
-vectors_file
-bank batches channel corpora crops distortion extraction geometry naming pitch_labels plda
-report_failures trial_rules virtual
-backgrounds bank_tensors demo front_ends parametric report scorer trials voice_analysis
-wave_batches
-banking calibration degradations embedder findings model_files realcrops slices timemap
-trial_sides verification
-calibration_file calibration_fit degraded embed lint plan trial_files worst
-breakdown external render robustness
-charts evaluate resing resung
-bank_batches calibrate comparison leaderboard robustness_files
-data report_files
+appending audio checkpoint embeddings identification labels levels likelihood resampling
+store svg traits tune voices
+backend bank_files bootstrap clustering cohort enrollment features hardest manifest players
+plots report_measures singing statistics table vector_cache vectors_file
+bank_spec batches channel corpora crops distortion extraction geometry naming pitch_labels
+plda report_failures trial_rules virtual voice_codes
+backgrounds bank config demo front_ends report scorer trials voice_analysis wave_batches
+bank_tensors banking calibration cycles degradations embedder findings flags foreign
+model_files parametric slices task trial_sides verification
+calibration_file calibration_fit degraded embed lint realcrops timemap trial_files worst
+breakdown external plan robustness
+charts evaluate render
+calibrate comparison leaderboard resing resung robustness_files
+bank_batches report_files
+data
 run
 keeper
 train

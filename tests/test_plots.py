@@ -244,7 +244,7 @@ def test_input_figure_refuses(streams, message):
 
 
 def test_neither_pyplot_nor_scikit_learn_nor_torch_is_imported():
-    code = "import sys, singerid.evaluate; print([m for m in sys.argv[1:] if m in sys.modules])"
+    code = "import sys, singerid.plots; print([m for m in sys.argv[1:] if m in sys.modules])"
     modules = ["matplotlib.pyplot", "sklearn", "torch", "scipy"]
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

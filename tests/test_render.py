@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from singerid.bank import cosines as bank_cosines
 from singerid.bank_tensors import BankTensors
 from singerid.comb import HIGHEST_F0, LOWEST_F0, comb_table, frozen_noise
 from singerid.draws import seeded
@@ -19,6 +18,7 @@ from singerid.render import Renderer, cosines, envelope_nepers, noise_nepers
 from singerid.resing_settings import PLAIN, ResingSettings
 from singerid.spec import AudioSettings, FeatureSettings, FeatureSpec, MelSettings
 from singerid.traits import Identities
+from singerid.voice_codes import cosines as bank_cosines
 from synthetic_voices import ENCODER, FORMANTS, always_voiced, synthetic_bank, whispered
 
 RATE = 16_000

@@ -12,137 +12,25 @@ A bank is a folder::
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError, model_validator
 
-from singerid.bank_files import ArrayFile, BankEntry, damaged_ids, read_bank_index
+from singerid.bank_files import BankEntry, damaged_ids, read_bank_index
+from singerid.bank_spec import BankSpec, differences, read_bank_spec
 from singerid.errors import MismatchError, StoreError
-from singerid.features import melcepstrum
 from singerid.records import Recording, read_recordings
-from singerid.sections import Section, setting
-from singerid.spec import FeatureSpec
 from singerid.store import source_of
+from singerid.voice_codes import APERIODICITY_RANGE_DB, cepstrum_code, cosines
 
 FloatArray = npt.NDArray[np.float32]
 
-FORMAT = 1
-"""Of the files; a change of codes or layout makes it another."""
-APERIODICITY_RANGE_DB = (-60.0, 0.0)
-"""Of the stored aperiodicity, mapped to 0 … 255; D4C's own limits."""
-FLOOR_DB = -90.0
-"""Power, relative to a voice's mean power, that is added to envelopes before the logarithm."""
 _NAMES, _NUMBERS = ("ids", "singers", "genders", "splits"), ("median_f0", "levels")
-_C0_CENTER, _C0_RANGE = -8.0, 13.0  # nepers of power, of a voice whose mean power is 1
-_CEPSTRUM_RANGE = 6.0  # of c_1; 99.9 % of LibriSpeech's frames need 4
-
-
-class BankSettings(Section):
-    """Analysis of voices for re-singing."""
-
-    highpass: float = setting(
-        70.0, "cut-off of a high-pass before the analysis, 0 for none: mains hum hides F0 from dio",
-        unit="Hz", ge=0, le=200,
-    )  # fmt: skip
-    f0_method: Literal["dio", "harvest"] = setting("dio", "tracker of F0, refined by stonemask")
-    fmin: float = setting(
-        71.0, "lowest F0 (dio, from 50 Hz on, is an octave too low in 13 to 20 % of all frames)",
-        unit="Hz", ge=20, le=200,
-    )  # fmt: skip
-    fmax: float = setting(1100.0, "highest F0", unit="Hz", gt=20, le=2000)
-    frame_period: float = setting(8.0, "distance of two frames", unit="ms", ge=1, le=50)
-    order: int = setting(48, "cepstral coefficients of an envelope, c0 included", ge=8, le=256)
-    alpha: float = setting(
-        0.42, "all-pass constant that warps the cepstrum's frequency axis, 0 for none", ge=0, lt=1
-    )
-    gate_db: float = setting(
-        -35.0, "frames below this level, relative to the loud ones, are silent", unit="dB",
-        ge=-120, lt=0,
-    )  # fmt: skip
-    pause: float = setting(
-        0.1, "silence of this length and more is cut out", unit="s", ge=0.01, le=10
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.fmin >= self.fmax:
-            raise ValueError(f"fmin {self.fmin:g} Hz must lie below fmax {self.fmax:g} Hz")
-        return self
-
-
-class BankSpec(Section):
-    """What made every array of a bank: equal specs, comparable voices."""
-
-    format: int = FORMAT
-    settings: BankSettings = BankSettings()
-    features: FeatureSpec = FeatureSpec()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.format != FORMAT:
-            raise ValueError(f"format {self.format} is not {FORMAT}: make the bank anew")
-        if self.features.features.stream != "mel" or self.features.pitch.condition:
-            raise ValueError("a bank needs a front end of mel frames without pitch conditioning")
-        if self.features.audio.sample_rate < 8000:
-            raise ValueError("WORLD needs an audio.sample_rate of at least 8000 Hz")
-        return self
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the audio that was analyzed, in Hz."""
-        return self.features.audio.sample_rate
-
-    @property
-    def frame_period(self) -> float:
-        """Distance of two frames in seconds."""
-        return self.settings.frame_period / 1000
-
-    @property
-    def order(self) -> int:
-        """Number of cepstral coefficients, c0 included."""
-        return self.settings.order
-
-    @property
-    def alpha(self) -> float:
-        """Warping of the cepstrum's frequency axis (`melcepstrum.warp`)."""
-        return self.settings.alpha
-
-    @property
-    def band_hz(self) -> tuple[float, ...]:
-        """Frequencies at which aperiodicity is stored, 0 Hz … half the sample rate.
-
-        D4C's curves are straight in dB between multiples of 3 kHz, so nothing of them is lost;
-        the two more below 3 kHz are for voices that are not D4C's.
-        """
-        nyquist = self.sample_rate / 2
-        inner = [hz for hz in (1000.0, 2000.0, *np.arange(3000.0, nyquist, 3000.0)) if hz < nyquist]
-        return (0.0, *map(float, inner), nyquist)
-
-    @property
-    def n_bands(self) -> int:
-        """Number of aperiodicity values of a frame."""
-        return len(self.band_hz)
-
-    @property
-    def arrays(self) -> tuple[ArrayFile, ...]:
-        """The files of a bank, in the order in which they are written.
-
-        Mel frames have half precision where they are levels in [0, 1], single otherwise.
-        """
-        mel_dtype = "<f2" if self.features.mel.scale == "decibel" else "<f4"
-        return (
-            ArrayFile("f0", "<f4"), ArrayFile("onset", "u1"),
-            ArrayFile("cepstrum", "i1", (self.order,)),
-            ArrayFile("aperiodicity", "u1", (self.n_bands,)),
-            ArrayFile("mel", mel_dtype, (self.features.n_dims,), is_mel=True),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,99 +173,6 @@ def joined(banks: Sequence[VoiceBank]) -> VoiceBank:
 
 def _starts(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
     return np.cumsum([0, *lengths], dtype=np.int64)
-
-
-# ---------------------------------------------------------------------------------- representation
-
-
-def cosines(hz: npt.ArrayLike, sample_rate: int, order: int, alpha: float) -> FloatArray:
-    """1, 2 cos ω̃, 2 cos 2ω̃ … at frequencies `(n_hz,)`: float32 `(order, n_hz)`.
-
-    Cepstra times this are ln power.
-    """
-    warped = melcepstrum.warp(2 * np.pi * np.asarray(hz, np.float64) / sample_rate, alpha)
-    basis = 2 * np.cos(np.arange(order)[:, None] * warped)
-    basis[0] = 1
-    return basis.astype(np.float32)
-
-
-def cepstra_of(power: npt.ArrayLike, order: int, alpha: float) -> npt.NDArray[np.float64]:
-    """Cepstra c `(…, order)` of power `(…, n_bins)` from 0 Hz to half the sample rate."""
-    cepstra = melcepstrum.mel_cepstrum(power, order, alpha, FLOOR_DB)
-    cepstra[..., 0] *= 2
-    return cepstra
-
-
-def cepstrum_code(order: int) -> tuple[FloatArray, FloatArray]:
-    """Scale and offset `(order,)` of the stored cepstra.
-
-    The same for every bank, so that recordings are added without touching the others. Half the
-    width of c_k's range falls as 1/√k, somewhat slower than the deviation of speech does, since
-    the ripples of high-pitched voices lie at single high k.
-    """
-    k = np.arange(1, order)
-    widths = np.concatenate([[_C0_RANGE], _CEPSTRUM_RANGE / np.sqrt(k)])
-    offset = np.zeros(order, np.float32)
-    offset[0] = _C0_CENTER
-    return (widths / 127).astype(np.float32), offset
-
-
-def quantized_cepstra(cepstra: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int8]:
-    """Cepstra c `(n_frames, order)` as int8; what is out of range becomes its limit."""
-    scale, offset = cepstrum_code(cepstra.shape[1])
-    return np.asarray(np.clip(np.rint((cepstra - offset) / scale), -127, 127), np.int8)
-
-
-def quantized_aperiodicity(db: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Aperiodicity in dB as 0 … 255."""
-    low, high = APERIODICITY_RANGE_DB
-    return np.asarray(np.clip(np.rint((db - low) * (255 / (high - low))), 0, 255), np.uint8)
-
-
-def band_weights(spec: BankSpec, hz: npt.ArrayLike) -> FloatArray:
-    """Aperiodicity in between: float32 `(n_bands, n_hz)`.
-
-    dB at the bands times this is dB at each frequency: linear from band to band.
-    """
-    hz = np.asarray(hz, np.float64)
-    return np.array([np.interp(hz, spec.band_hz, row) for row in np.eye(spec.n_bands)], np.float32)
-
-
-# ------------------------------------------------------------------------------------------ folder
-
-
-def read_bank_spec(path: Path) -> BankSpec:
-    """Spec of a bank.
-
-    Raises:
-        StoreError: not a bank.
-    """
-    try:
-        values = json.loads((path / "spec.json").read_text("utf-8"))
-        return BankSpec.model_validate(values | {"format": values.get("format", 0)})
-    except OSError as error:
-        raise StoreError(
-            "is not a voice bank", where=path, found="no spec.json",
-            do="make one: singerid voices manifest.jsonl -o BANK",
-        ) from error  # fmt: skip
-    except ValidationError as error:
-        found = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise StoreError("spec.json cannot be used", where=path, found=found) from error
-    except (ValueError, AttributeError) as error:  # no text, no JSON, no object
-        raise StoreError("spec.json is damaged", where=path, found=str(error)[:80]) from error
-
-
-def differences(found: BankSpec, wanted: BankSpec) -> str:
-    """What differs between two specs, for messages."""
-    ours, theirs = _flat(found.model_dump()), _flat(wanted.model_dump())
-    return ", ".join(f"{k} {v}, not {theirs[k]}" for k, v in ours.items() if theirs[k] != v)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def check(path: str | os.PathLike[str]) -> None:

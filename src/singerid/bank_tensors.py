@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from singerid.bank import APERIODICITY_RANGE_DB, BankSpec, VoiceBank
+from singerid.bank import VoiceBank
+from singerid.bank_spec import BankSpec
 from singerid.errors import ConfigError
+from singerid.voice_codes import APERIODICITY_RANGE_DB
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,14 +27,9 @@ from singerid.appending import (
     write_all,
     write_error,
 )
-from singerid.bank import (
-    BankSpec,
-    VoiceBank,
-    differences,
-    in_order,
-    read_bank_spec,
-)
+from singerid.bank import VoiceBank, in_order
 from singerid.bank_files import BankEntry, checksum, damaged_ids, read_bank_index
+from singerid.bank_spec import BankSpec, differences, read_bank_spec
 from singerid.errors import BatchError, SingeridError, StoreError, one_line
 from singerid.features import world
 from singerid.records import Recording, atomic_write, write_recordings

@@ -12,7 +12,7 @@ from typing import Any
 
 from singerid import __version__
 from singerid.commands.asking import identify, verify
-from singerid.commands.corpus import features, manifest, resynthesize
+from singerid.commands.corpus import features, manifest, resynthesize, voices
 from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
 from singerid.commands.robust import robustness
 from singerid.commands.training import import_weights, train
@@ -110,6 +110,11 @@ def _add_features(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("manifest", help="manifest.jsonl")
     sub.add_argument("--encoder", metavar="FILE", help="take the front end of this encoder")
     _add_workers(sub)
+
+
+def _add_voices(sub: argparse.ArgumentParser) -> None:
+    _add_features(sub)
+    _add_select(sub)
 
 
 def _add_resynthesize(sub: argparse.ArgumentParser) -> None:
@@ -283,6 +288,7 @@ _COMMANDS: list[
 ] = [
     ("manifest", manifest, "FILE.jsonl", ["manifest"], _add_manifest),
     ("features", features, "STORE", FRONT_END, _add_features),
+    ("voices", voices, "BANK", ["bank", *FRONT_END], _add_voices),
     ("train", train, None, [*_TRAIN, *FRONT_END], _add_train),
     ("embed", embed, "FILE.parquet", ["embed"], _add_embed),
     ("table", table, "FILE.parquet", ["table"], _add_embeddings),

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from singerid.errors import ConfigError
+from singerid.bank_spec import BankSettings
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
     AugmentSettings,
@@ -61,6 +62,7 @@ class Config(Section):
     manifest: ManifestSettings = ManifestSettings()
     batch: BatchSettings = BatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    bank: BankSettings = BankSettings()
     resing: ResingSettings = ResingSettings()
     channel: ChannelSettings = ChannelSettings()
     encoder: EncoderSettings = EncoderSettings()

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-from singerid.bank import (
-    BankSpec,
-    VoiceBank,
+from singerid.bank import VoiceBank
+from singerid.bank_spec import BankSpec
+from singerid.melody import CONSONANTS, VOWELS, Phase
+from singerid.voice_codes import (
     cepstra_of,
     cepstrum_code,
     quantized_aperiodicity,
     quantized_cepstra,
 )
-from singerid.melody import CONSONANTS, VOWELS, Phase
 from singerid.voices import (
     N_FORMANTS,
     SPEED_OF_SOUND,

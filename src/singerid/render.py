@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from singerid.bank import band_weights
+from singerid.bank_spec import band_weights
 from singerid.bank_tensors import BankTensors
 from singerid.comb import comb_table, frozen_noise
 from singerid.errors import ConfigError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,23 +11,24 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from singerid import audio
-from singerid.bank import (
-    APERIODICITY_RANGE_DB,
-    BankSpec,
-    cepstra_of,
-    quantized_aperiodicity,
-    quantized_cepstra,
-)
+from singerid.bank_spec import BankSpec
 from singerid.errors import AudioError
 from singerid.features import extract, world
 from singerid.features.highpass import highpass
 from singerid.records import Recording
+from singerid.voice_codes import (
+    APERIODICITY_RANGE_DB,
+    cepstra_of,
+    quantized_aperiodicity,
+    quantized_cepstra,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
 _HIGHPASS_ORDER = 10  # 27 dB at 60 Hz, 0.6 dB at 80 Hz, by the default cut-off of 70 Hz
 _POWER_SECONDS = 0.03  # two periods of a low voice
 _FRAMES_AT_ONCE = 1024
+_TRACKED_AT_ONCE, _BESIDE = 10_000, 250  # frames; and how many more on both sides
 _RELATIVE_GATE = 0.1  # ITU-R BS.1770's -10 dB: what is softer does not count as loud
 _MARGIN_SECONDS = 0.02  # beside what is loud: the ends of sounds are soft
 _LEAST_VOICED_SECONDS = 0.2
@@ -80,10 +82,7 @@ def analyze_voice(
     settings = spec.settings
     if settings.highpass > 0:
         samples = highpass(samples, settings.highpass, spec.sample_rate, _HIGHPASS_ORDER)
-    track = world.track_f0(
-        samples, spec.sample_rate, method=settings.f0_method, fmin=settings.fmin,
-        fmax=settings.fmax, frame_period_ms=settings.frame_period, where=where,
-    )  # fmt: skip
+    track = _track(samples, spec, where)
     power = frame_power(samples, spec, len(track))
     kept = np.flatnonzero(sounding(power, settings.gate_db, settings.pause, spec.frame_period))
     f0, cepstra, aperiodicity, level = _spectra(
@@ -104,6 +103,27 @@ def analyze_voice(
     saturated = float(np.mean(np.abs(rows["cepstrum"].astype(int)) == 127))
     warnings = [f"{saturated:.1%} of the cepstra are out of range"] * (saturated > _MOST_SATURATED)
     return Voice(rows, float(np.median(f0[f0 > 0])), level, tuple(warnings))
+
+
+def _track(samples: npt.NDArray[np.float32], spec: BankSpec, where: object) -> FloatArray:
+    """F0 of all frames in Hz, 0 where unvoiced.
+
+    Long recordings are tracked piece by piece, since dio transforms all it is given at once.
+    """
+    settings, frame = spec.settings, spec.frame_period * spec.sample_rate
+    n_frames = 1 + int(len(samples) / frame)
+    starts = [*range(0, max(1, n_frames - _BESIDE), _TRACKED_AT_ONCE), n_frames]
+    tracks = []
+    for start, stop in itertools.pairwise(starts):
+        first = max(0, start - _BESIDE)
+        last = stop + _BESIDE if stop < n_frames else n_frames
+        piece = world.track_f0(
+            samples[round(first * frame) : round(last * frame)], spec.sample_rate,
+            method=settings.f0_method, fmin=settings.fmin, fmax=settings.fmax,
+            frame_period_ms=settings.frame_period, where=where,
+        )  # fmt: skip
+        tracks.append(piece[start - first :][: stop - start])
+    return np.concatenate(tracks)
 
 
 def _spectra(

@@ -1,4 +1,4 @@
-"""Commands from audio to features: manifest, features, resynthesize."""
+"""Commands from audio to features: manifest, features, voices, resynthesize."""
 
 from __future__ import annotations
 
@@ -60,6 +60,29 @@ def features(arguments: argparse.Namespace) -> None:
     if result.n_others:
         line += f", {result.n_others} others are not in this manifest and are not listed"
     say(line + f" ({taken:.1f} s)")
+    check_failures(result.failures, len(recordings), "recordings")
+
+
+def voices(arguments: argparse.Namespace) -> None:
+    """Analyze voices, so that training can let them sing anew."""
+    from singerid.bank_spec import BankSpec
+    from singerid.banking import build_bank
+    from singerid.manifest import select
+    from singerid.records import read_recordings
+
+    config = read_settings(arguments, _front_end_of(arguments.encoder))
+    recordings = read_recordings(arguments.manifest)
+    if arguments.select:
+        recordings = select(recordings, arguments.select)
+    spec = BankSpec(settings=config.bank, features=config.feature_spec)
+    with progress("voices", sum(r.duration for r in recordings)) as advance:
+        result, bank = build_bank(recordings, arguments.output, spec, arguments.workers, advance)
+    warn_all(result.warnings)
+    singers = len(set(bank.singers))
+    say(
+        f"{arguments.output}: {len(bank)} recordings of {singers} singers; {result.n_done} "
+        f"analyzed, {result.n_present} were there, {result.n_removed} taken out"
+    )
     check_failures(result.failures, len(recordings), "recordings")
 
 

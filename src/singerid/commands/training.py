@@ -56,7 +56,7 @@ def _inputs(
     arguments: argparse.Namespace, base: dict[str, Any], source: str
 ) -> tuple[Config, TrainingData, Initial | None]:
     """The resolved configuration, the data of a store or manifest, and weights to start from."""
-    from singerid.bank import read_bank_spec
+    from singerid.bank_spec import read_bank_spec
     from singerid.cycles import resolve_cycles
     from singerid.data import TrainingData
     from singerid.foreign import read_foreign
