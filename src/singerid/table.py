@@ -101,7 +101,10 @@ def build_table(embeddings: EmbeddingSet, settings: TableSettings | None = None)
     members = [sorted(draw(rows[s], settings.max_recordings, rng)) for s in singers]
     centroids = np.stack([mean_direction(embeddings.vectors[m]) for m in members])
     spread = [
-        max(0.0, float(np.mean(1 - embeddings.vectors[m] @ c))) if len(m) > 1 else 0.0
+        # Not by BLAS, whose float32 kernels may raise warnings about lanes that nobody reads.
+        max(0.0, float(np.mean(1 - np.einsum("ij,j->i", embeddings.vectors[m], c))))
+        if len(m) > 1
+        else 0.0
         for m, c in zip(members, centroids, strict=True)
     ]
     labels = {
