@@ -33,8 +33,8 @@ SMALL = [
     "--train.precision", "32", "--train.learning_rate", "1e-2",
 ]  # fmt: skip
 COMMANDS = [
-    "manifest", "features", "voices", "train", "embed", "table", "trials", "evaluate", "leaderboard",
-    "robustness", "calibrate", "verify", "identify", "plot", "config", "demo",
+    "manifest", "features", "voices", "train", "embed", "table", "trials", "evaluate",
+    "leaderboard", "robustness", "calibrate", "verify", "identify", "plot", "config", "demo",
 ]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from singerid.errors import ConfigError
 from singerid.bank_spec import BankSettings
+from singerid.errors import ConfigError
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
     AugmentSettings,
