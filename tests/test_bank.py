@@ -67,7 +67,7 @@ def test_eight_bits_are_off_by_half_a_step_at_most():
 
 
 def test_error_of_eight_bits_in_decibels():
-    """Far below what 48 coefficients leave out of speech (1.1 dB, benchmarks/bank_error.py)."""
+    """Far below what 48 coefficients leave out of speech (0.8 dB, benchmarks/bank_error.py)."""
     scale, offset = cepstrum_code(48)
     cepstra = np.random.default_rng(0).uniform(-100, 100, (500, 48)) * scale + offset
     basis = cosines(HZ, 16000, 48, 0.42)
