@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from singerid.calibration_fit import fit_calibration
 from singerid.embeddings import EmbeddingSet, read_embeddings
-from singerid.likelihood import cllr, min_cllr
 from singerid.metrics import eer
-from singerid.scorer import cross_scores, fit_scorer
+from singerid.metrics.likelihood import cllr, min_cllr
+from singerid.scoring.calibration_fit import fit_calibration
+from singerid.scoring.scorer import cross_scores, fit_scorer
 from singerid.trials import all_pairs, same_gender
 
 BACKENDS: dict[str, dict[str, Any]] = {

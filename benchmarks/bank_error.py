@@ -20,12 +20,11 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from singerid import audio
-from singerid.bank_spec import BankSettings, BankSpec, band_weights
 from singerid.features import melcepstrum, world
 from singerid.features.highpass import highpass
 from singerid.features.mel import mel_bands
-from singerid.voice_analysis import bands_db, sounding
-from singerid.voice_codes import (
+from singerid.voicebank.analysis import bands_db, sounding
+from singerid.voicebank.codes import (
     APERIODICITY_RANGE_DB,
     FLOOR_DB,
     cepstra_of,
@@ -34,6 +33,7 @@ from singerid.voice_codes import (
     quantized_aperiodicity,
     quantized_cepstra,
 )
+from singerid.voicebank.spec import BankSettings, BankSpec, band_weights
 
 FloatArray = npt.NDArray[np.float64]
 

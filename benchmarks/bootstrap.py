@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from singerid.bootstrap import bootstrap_eer, bootstrap_rates
 from singerid.metrics import eer, tie_groups
+from singerid.metrics.bootstrap import bootstrap_eer, bootstrap_rates
 
 Trials = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 N_RESAMPLES = 1000

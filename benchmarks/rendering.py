@@ -15,15 +15,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from singerid.bank import VoiceBank
-from singerid.bank_spec import BankSpec
-from singerid.bank_tensors import BankTensors
-from singerid.draws import seeded
-from singerid.plan import Plan, draw_plan
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
-from singerid.resung import ResungBatches
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.draws import seeded
+from singerid.resinging.plan import Plan, draw_plan
+from singerid.resinging.resung import ResungBatches
 from singerid.spec import FeatureSpec, MelSettings
-from singerid.voice_codes import cepstra_of, cepstrum_code, quantized_cepstra
+from singerid.voicebank.bank import VoiceBank
+from singerid.voicebank.codes import cepstra_of, cepstrum_code, quantized_cepstra
+from singerid.voicebank.spec import BankSpec
 from timing import medians
 
 BAR = 600.0  # crops per second and core

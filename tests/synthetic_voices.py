@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from singerid.bank import VoiceBank
-from singerid.bank_spec import BankSpec
 from singerid.spec import FeatureSpec, MelSettings
-from singerid.voice_codes import (
+from singerid.voicebank.bank import VoiceBank
+from singerid.voicebank.codes import (
     cepstra_of,
     cepstrum_code,
     quantized_aperiodicity,
     quantized_cepstra,
 )
+from singerid.voicebank.spec import BankSpec
 
 ENCODER = FeatureSpec(mel=MelSettings(n_fft=512, hop_length=160, spectrum="power"))
 N_FRAMES = 600

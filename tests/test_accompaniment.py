@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from singerid import accompaniment as band
+from singerid.robustness import accompaniment as band
 
 RATE = 16_000
 STYLE = band.Style(0.5, 33, ((0, 4), (7, 4), (9, 3), (5, 4)), 3.0, 1.2, 0.0)

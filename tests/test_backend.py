@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from singerid.backend import Transform, fit_transform
 from singerid.embeddings import normalize
 from singerid.errors import MismatchError, SingeridError
+from singerid.scoring.backend import Transform, fit_transform
 
 
 def sample(n_singers=40, n_each=10, dim=6, seed=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from singerid.backgrounds import Babble, SoundPool, VirtualVoices
-from singerid.distortion import active_power
 from singerid.errors import AudioError, ManifestError
+from singerid.robustness.backgrounds import Babble, SoundPool, VirtualVoices
+from singerid.robustness.distortion import active_power
 
 RATE = 16_000
 

@@ -10,13 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from singerid.bank import VoiceBank, check, joined
-from singerid.bank_spec import FORMAT, BankSettings, BankSpec, band_weights, read_bank_spec
 from singerid.errors import MismatchError, StoreError
 from singerid.features import melcepstrum
-from singerid.parametric import bank_from_voices
 from singerid.spec import FeatureSpec
-from singerid.voice_codes import (
+from singerid.voicebank.bank import VoiceBank, check, joined
+from singerid.voicebank.codes import (
     APERIODICITY_RANGE_DB,
     cepstra_of,
     cepstrum_code,
@@ -24,6 +22,8 @@ from singerid.voice_codes import (
     quantized_aperiodicity,
     quantized_cepstra,
 )
+from singerid.voicebank.parametric import bank_from_voices
+from singerid.voicebank.spec import FORMAT, BankSettings, BankSpec, band_weights, read_bank_spec
 from singerid.voices import draw_singer, formants_hz
 
 HZ = np.linspace(0, 8000, 513)
@@ -265,8 +265,8 @@ def test_reading_needs_neither_world_nor_torch():
     code = (
         "import sys\n"
         "import numpy as np\n"
-        "from singerid.bank import VoiceBank\n"
-        "from singerid.parametric import bank_from_voices\n"
+        "from singerid.voicebank.bank import VoiceBank\n"
+        "from singerid.voicebank.parametric import bank_from_voices\n"
         "from singerid.voices import draw_singer\n"
         "rng = np.random.default_rng(0)\n"
         "print(len(bank_from_voices([draw_singer(rng, 'x', 'F')], rng)))\n"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from singerid.bank import BankSpec
-from singerid.bank_batches import BankBatchMaker
 from singerid.errors import StoreError
-from singerid.parametric import bank_from_voices
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
+from singerid.resinging.batches import BankBatchMaker
 from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec, MelSettings
+from singerid.voicebank.parametric import bank_from_voices
+from singerid.voicebank.spec import BankSpec
 from singerid.voices import draw_singer
 
 SMALL = BatchSettings(n_singers=3, n_partials=2, partial_frames=32)

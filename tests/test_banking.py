@@ -15,17 +15,17 @@ import pytest
 import soundfile
 from filelock import FileLock
 
-from singerid import banking
-from singerid.bank import VoiceBank, check
-from singerid.bank_spec import BankSpec
-from singerid.banking import build_bank
 from singerid.errors import AudioError, BatchError, MissingExtraError, StoreError
 from singerid.features import extract, extract_file
 from singerid.melody import Note, Song
 from singerid.records import Recording, write_recordings
 from singerid.singing import sing
 from singerid.spec import FeatureSpec
-from singerid.voice_analysis import analyze_voice, frame_power, sounding
+from singerid.voicebank import building as banking
+from singerid.voicebank.analysis import analyze_voice, frame_power, sounding
+from singerid.voicebank.bank import VoiceBank, check
+from singerid.voicebank.building import build_bank
+from singerid.voicebank.spec import BankSpec
 from singerid.voices import draw_singer
 
 pytest.importorskip("pyworld")
@@ -141,14 +141,14 @@ def test_hum_of_the_mains_does_not_hide_a_voice():
 def test_long_recordings_are_analyzed_piece_by_piece(monkeypatch):
     samples = sung(2, 3.0)
     whole = analyze_voice(samples, SPEC)
-    monkeypatch.setattr("singerid.voice_analysis._FRAMES_AT_ONCE", 7)
+    monkeypatch.setattr("singerid.voicebank.analysis._FRAMES_AT_ONCE", 7)
     blocks = analyze_voice(samples, SPEC)
     for name, rows in whole.rows.items():
         np.testing.assert_allclose(blocks.rows[name].astype(float), rows.astype(float), atol=1)
     np.testing.assert_array_equal(blocks.rows["f0"], whole.rows["f0"])
-    monkeypatch.setattr("singerid.voice_analysis._BESIDE", 40)
+    monkeypatch.setattr("singerid.voicebank.analysis._BESIDE", 40)
     for at_once in (60, 100, 187):
-        monkeypatch.setattr("singerid.voice_analysis._TRACKED_AT_ONCE", at_once)
+        monkeypatch.setattr("singerid.voicebank.analysis._TRACKED_AT_ONCE", at_once)
         pieces = analyze_voice(samples, SPEC)
         assert len(pieces.rows["f0"]) == len(whole.rows["f0"])
         f0, wanted = (np.maximum(voice.rows["f0"], 1) for voice in (pieces, whole))
@@ -291,7 +291,7 @@ def test_one_bad_file_is_one_line_and_the_rest_goes_on(few, tmp_path):
 
 
 def test_saturated_cepstra_are_reported(few, tmp_path, monkeypatch):
-    monkeypatch.setattr("singerid.voice_analysis._MOST_SATURATED", -1.0)
+    monkeypatch.setattr("singerid.voicebank.analysis._MOST_SATURATED", -1.0)
     build, _ = build_bank(few[:1], tmp_path / "bank", SPEC)
     assert build.warnings == [f"{few[0].path}: 0.0% of the cepstra are out of range"]
 
@@ -357,7 +357,8 @@ def test_garbage_behind_the_end(broken, few, whole, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from singerid import appending, banking
+from singerid import appending
+from singerid.voicebank import building as banking
 from singerid.records import read_recordings
 from tests_spec import SPEC
 n, point = 0, int(sys.argv[1])
@@ -388,7 +389,7 @@ banking.build_bank(read_recordings("m.jsonl"), "bank", SPEC)
 def killed(folder, point, when):
     """A process that builds a bank and dies without a word."""
     values = SPEC.model_dump()
-    spec = f"from singerid.bank_spec import BankSpec\nSPEC = BankSpec.model_validate({values})"
+    spec = f"from singerid.voicebank.spec import BankSpec\nSPEC = BankSpec.model_validate({values})"
     (folder / "tests_spec.py").write_text(spec)
     return subprocess.run(
         [sys.executable, "-c", KILLED, str(point), when], cwd=folder, check=False,

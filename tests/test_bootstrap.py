@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerid import resampling
-from singerid.bootstrap import bootstrap_eer, bootstrap_mean, bootstrap_rates, interval
 from singerid.errors import SingeridError
-from singerid.metrics import eer, min_dcf
+from singerid.metrics import eer, min_dcf, resampling
+from singerid.metrics.bootstrap import bootstrap_eer, bootstrap_mean, bootstrap_rates, interval
 
 
 def written_out(scores, targets, a, b, counts):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from singerid.calibration import Calibration, Line
-from singerid.calibration_file import read_calibration, write_calibration
-from singerid.calibration_fit import MIN_ERRORS, fit_calibration
 from singerid.embeddings import normalize
 from singerid.errors import CheckpointError, ConfigError, MismatchError, SingeridError
-from singerid.likelihood import cllr
-from singerid.logistic import fit_line, trial_weights
-from singerid.scorer import Scorer, fit_scorer
+from singerid.metrics.likelihood import cllr
+from singerid.scoring.calibration import Calibration, Line
+from singerid.scoring.calibration_file import read_calibration, write_calibration
+from singerid.scoring.calibration_fit import MIN_ERRORS, fit_calibration
+from singerid.scoring.logistic import fit_line, trial_weights
+from singerid.scoring.scorer import Scorer, fit_scorer
 
 THRESHOLDS = ((0.1, 0.4), (0.01, None))
 
@@ -283,9 +283,9 @@ def rewrite(path, change):
     """Change the header and the arrays of a calibration file."""
     arrays, data = load(path.read_bytes()), path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    fields = json.loads(header["singerid.calibration"])
+    fields = json.loads(header["singerid.scoring.calibration"])
     change(fields, arrays)
-    path.write_bytes(save(arrays, {"singerid.calibration": json.dumps(fields)}))
+    path.write_bytes(save(arrays, {"singerid.scoring.calibration": json.dumps(fields)}))
 
 
 def change_array(name, value):

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from singerid.channel import Channel
-from singerid.draws import seeded
 from singerid.resing_settings import CLEAN, ChannelSettings
+from singerid.resinging.channel import Channel
+from singerid.resinging.draws import seeded
 from singerid.spec import FeatureSpec
 from synthetic_voices import ENCODER
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from singerid.calibration_file import read_calibration
 from singerid.embeddings import EmbeddingSet, read_embeddings, write_embeddings
+from singerid.scoring.calibration_file import read_calibration
 from singerid.table import build_table, write_table
 from test_cli import call, done, refused
 from test_evaluate import make

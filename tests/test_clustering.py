@@ -8,8 +8,8 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from singerid.clustering import clusters, numbered, purity, silhouette
 from singerid.errors import SingeridError
+from singerid.metrics.clustering import clusters, numbered, purity, silhouette
 
 
 def make(n_singers=6, each=8, dim=16, spread=0.2, seed=0):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from singerid import cohort as module
-from singerid.cohort import Cohort, as_norm, fit_cohort
 from singerid.embeddings import normalize
 from singerid.errors import SingeridError
+from singerid.scoring import cohort as module
+from singerid.scoring.cohort import Cohort, as_norm, fit_cohort
 
 
 def unit(n, dim=6, seed=0):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from singerid.degradations import DEGRADATIONS, Degradation, choose
 from singerid.errors import AudioError, ConfigError, SingeridError
+from singerid.robustness.degradations import DEGRADATIONS, Degradation, choose
 
 RATE = 16_000
 EVERY = [degradation for group in DEGRADATIONS.values() for degradation in group]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from singerid import distortion
 from singerid.errors import AudioError
 from singerid.features import world
 from singerid.melody import draw_song
+from singerid.robustness import distortion
 from singerid.singing import sing
 from singerid.voices import draw_singer
 

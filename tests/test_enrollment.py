@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from singerid.enrollment import draw_models
 from singerid.errors import SingeridError
+from singerid.trials.enrollment import draw_models
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=30)
 

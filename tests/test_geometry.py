@@ -6,7 +6,7 @@ from scipy.stats import skew
 from sklearn.neighbors import NearestNeighbors
 
 from singerid.errors import SingeridError
-from singerid.geometry import (
+from singerid.metrics.geometry import (
     Health,
     alignment,
     dead_dimensions,

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from singerid import clustering, geometry, identification, likelihood, metrics
-from singerid.bootstrap import bootstrap_rates
+from singerid import metrics
+from singerid.metrics import clustering, geometry, identification, likelihood
+from singerid.metrics.bootstrap import bootstrap_rates
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 

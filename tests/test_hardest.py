@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.hardest import hardest_pairs, model_vectors
+from singerid.trials.hardest import hardest_pairs, model_vectors
 
 # Few distinct vectors, so that many scores are equal.
 SIDES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=9)
@@ -36,7 +36,7 @@ def test_pairs_equal_a_sort_of_each_row(first, second, k, block):
         rivals.sort(key=lambda j: (-float(a[i] @ b[j]), j))
         expected |= {(int(name), int(names_b[j])) for j in rivals[:k]}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("singerid.hardest._BLOCK", block)
+        patch.setattr("singerid.trials.hardest._BLOCK", block)
         found = hardest_pairs((a, b), (names_a, names_b), (pool_a, pool_b), allowed, k)
     assert found.dtype == np.int64
     assert sorted(map(tuple, found.T.tolist())) == sorted(expected)

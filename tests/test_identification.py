@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from singerid.errors import SingeridError
-from singerid.identification import (
+from singerid.metrics.identification import (
     average_precisions,
     detection_identification_rate,
     mean_average_precision,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import ManifestError, SingeridError
-from singerid.labels import (
+from singerid.trials.labels import (
     check_lengths,
     codes,
     column_of,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.likelihood import act_dcf, bayes_threshold, cllr, min_cllr, pooled
 from singerid.metrics import det_points, min_dcf
+from singerid.metrics.likelihood import act_dcf, bayes_threshold, cllr, min_cllr, pooled
 
 PRIORS = [0.01, 0.05, 0.5, 0.9]
 

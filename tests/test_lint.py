@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.findings import Finding
-from singerid.lint import lint
 from singerid.trials import TrialList, draw_trials
+from singerid.trials.findings import Finding
+from singerid.trials.lint import lint
 
 
 def make(pairs, targets, n, **models):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from singerid.errors import SingeridError
-from singerid.logistic import fit_line, trial_weights
+from singerid.scoring.logistic import fit_line, trial_weights
 
 
 def gaussians(n=20_000, seed=0, mean=2.0):

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from singerid import lossy
 from singerid.errors import AudioError, ConfigError, SingeridError
+from singerid.robustness import lossy
 
 CODECS = sorted(lossy.CODECS)
 

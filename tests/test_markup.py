@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from singerid.markup import (
+from singerid.report.markup import (
     Html,
     Number,
     count,

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.model_files import member_rows, read_models, write_models
 from singerid.trials import TrialList, all_pairs
-from singerid.word_lists import Index
+from singerid.trials.models import member_rows, read_models, write_models
+from singerid.trials.words import Index
 
 NAMES = st.lists(st.text(min_size=1, max_size=6), min_size=4, max_size=7, unique=True)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.pairs import Filtered, Listed, across, joined, sample, within
+from singerid.trials.pairs import Filtered, Listed, across, joined, sample, within
 
 CODES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=12)
 
@@ -68,7 +68,7 @@ def test_filtered_is_what_the_predicate_keeps(rows, block, size, seed):
     pool, part = arrays(rows)
     pairs = within(np.arange(len(rows)), pool, part)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("singerid.pairs._BLOCK", block)
+        patch.setattr("singerid.trials.pairs._BLOCK", block)
         kept = Filtered(pairs, lambda a, b: (a + b) % 3 > 0)
         expected = [pair for pair in all_of(pairs) if sum(pair) % 3]
         assert all_of(kept) == expected

@@ -7,13 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from singerid.bank_tensors import BankTensors
-from singerid.draws import Draws, seeded
-from singerid.plan import draw_plan
 from singerid.resing_settings import PLAIN, ChannelSettings, ResingSettings
-from singerid.timemap import draw_time_map
-from singerid.traits import Identities, formant_shifts, source_hz
-from singerid.tune import draw_tune
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.draws import Draws, seeded
+from singerid.resinging.plan import draw_plan
+from singerid.resinging.timemap import draw_time_map
+from singerid.resinging.traits import Identities, formant_shifts, source_hz
+from singerid.resinging.tune import draw_tune
 from synthetic_voices import N_FRAMES, synthetic_bank
 
 BANK = BankTensors.of(synthetic_bank())

@@ -9,7 +9,14 @@ import soundfile as sf
 
 from singerid.audio import load
 from singerid.errors import AudioError
-from singerid.players import SAMPLE_RATE, Clip, encode_mp3, loudest_start, make_clip, make_clips
+from singerid.report.players import (
+    SAMPLE_RATE,
+    Clip,
+    encode_mp3,
+    loudest_start,
+    make_clip,
+    make_clips,
+)
 
 
 def tone(seconds, frequency=220.0, rate=SAMPLE_RATE, level=0.5):

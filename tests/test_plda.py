@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import multivariate_normal, wishart
 
 from singerid.errors import MismatchError, SingeridError
-from singerid.logistic import fit_line
-from singerid.plda import Plda, fit_plda
+from singerid.scoring.logistic import fit_line
+from singerid.scoring.plda import Plda, fit_plda
 
 
 def model(dim=4, seed=0):

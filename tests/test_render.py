@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from singerid.bank_tensors import BankTensors
-from singerid.comb import HIGHEST_F0, LOWEST_F0, comb_table, frozen_noise
-from singerid.draws import seeded
 from singerid.errors import ConfigError
 from singerid.features.mel import log_mel
-from singerid.levels import decibels
-from singerid.plan import draw_plan
-from singerid.render import Renderer, cosines, envelope_nepers, noise_nepers
 from singerid.resing_settings import PLAIN, ResingSettings
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.comb import HIGHEST_F0, LOWEST_F0, comb_table, frozen_noise
+from singerid.resinging.draws import seeded
+from singerid.resinging.levels import decibels
+from singerid.resinging.plan import draw_plan
+from singerid.resinging.render import Renderer, cosines, envelope_nepers, noise_nepers
+from singerid.resinging.traits import Identities
 from singerid.spec import AudioSettings, FeatureSettings, FeatureSpec, MelSettings
-from singerid.traits import Identities
-from singerid.voice_codes import cosines as bank_cosines
+from singerid.voicebank.codes import cosines as bank_cosines
 from synthetic_voices import ENCODER, FORMANTS, always_voiced, synthetic_bank, whispered
 
 RATE = 16_000

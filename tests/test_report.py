@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from singerid.players import Clip
 from singerid.report import headline_name, render_report
+from singerid.report.players import Clip
 
 EVIL = "<script>alert('x')</script>&\"'\u202e"
 VOID = {"meta", "link"}

@@ -7,7 +7,7 @@ import pytest
 from singerid.evaluate import Report, evaluate
 from singerid.metrics import eer
 from singerid.report_files import write_report
-from singerid.trial_files import read_trials
+from singerid.trials.files import read_trials
 from test_evaluate import make
 
 

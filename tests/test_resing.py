@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from singerid.bank_tensors import BankTensors
 from singerid.errors import ConfigError
 from singerid.features import world
 from singerid.features.mel import log_mel
-from singerid.levels import decibels
-from singerid.parametric import bank_from_voices
-from singerid.render import Renderer
-from singerid.resing import resing, resing_waveform
 from singerid.resing_settings import PLAIN, ResingSettings
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.levels import decibels
+from singerid.resinging.render import Renderer
+from singerid.resinging.resing import resing, resing_waveform
 from singerid.spec import FeatureSpec, MelSettings
+from singerid.voicebank.parametric import bank_from_voices
 from singerid.voices import draw_singer
 from synthetic_voices import always_voiced, synthetic_bank, whispered
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from singerid.bank_tensors import BankTensors
-from singerid.draws import Draws, seeded
 from singerid.errors import ConfigError, MismatchError
 from singerid.features.mel import log_mel
-from singerid.levels import decibels, front_end_scale, level_normalized, mel_sums
-from singerid.realcrops import RealCrops
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
-from singerid.resung import ResungBatches
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.draws import Draws, seeded
+from singerid.resinging.levels import decibels, front_end_scale, level_normalized, mel_sums
+from singerid.resinging.realcrops import RealCrops
+from singerid.resinging.resung import ResungBatches
 from singerid.spec import FeatureSpec, MelSettings
 from synthetic_voices import ENCODER, N_FRAMES, synthetic_bank
 

@@ -9,18 +9,18 @@ import pytest
 import soundfile
 
 from singerid import robustness as module
-from singerid.bootstrap import bootstrap_eer, interval
-from singerid.charts import robustness_figure
-from singerid.degradations import Degradation, choose
-from singerid.degraded import CLEAN, embed_degraded, generator
-from singerid.distortion import excerpt, mix_in, white_noise
 from singerid.errors import AudioError, ConfigError, SingeridError
 from singerid.metrics import eer
+from singerid.metrics.bootstrap import bootstrap_eer, interval
 from singerid.records import Recording
 from singerid.robustness import Row, robustness
-from singerid.robustness_files import markdown_lines, summary_lines, write_robustness
+from singerid.robustness.charts import robustness_figure
+from singerid.robustness.degradations import Degradation, choose
+from singerid.robustness.degraded import CLEAN, embed_degraded, generator
+from singerid.robustness.distortion import excerpt, mix_in, white_noise
+from singerid.robustness.files import markdown_lines, summary_lines, write_robustness
+from singerid.robustness.sides import Sides
 from singerid.scoring import cosine, model_cosine
-from singerid.trial_sides import Sides
 from singerid.trials import TrialList, all_pairs
 
 RATE = 8000
@@ -239,7 +239,7 @@ def test_changed_files_are_not_taken_from_the_cache(corpus, tmp_path):
     samples, _ = soundfile.read(corpus[0].path)
     recording = dataclasses.replace(corpus[0], path=str(path))
     cache, encoder = tmp_path / "vectors", Bands()
-    from singerid.vector_cache import VectorCache
+    from singerid.robustness.vector_cache import VectorCache
 
     for gain in (1.0, 1.0, 0.5):
         if not path.exists() or gain < 1:

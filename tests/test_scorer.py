@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from singerid.backend import fit_transform
-from singerid.cohort import Cohort
 from singerid.embeddings import normalize
 from singerid.errors import MismatchError, SingeridError
 from singerid.metrics import eer
-from singerid.plda import fit_plda
-from singerid.scorer import Scorer, cross_scores, fit_scorer
 from singerid.scoring import cosine, model_cosine
+from singerid.scoring.backend import fit_transform
+from singerid.scoring.cohort import Cohort
+from singerid.scoring.plda import fit_plda
+from singerid.scoring.scorer import Scorer, cross_scores, fit_scorer
 
 SETTINGS = {
     "cosine": {},

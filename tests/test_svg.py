@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from singerid import svg
 from singerid.metrics import det_points, eer
-from singerid.svg import Curves
+from singerid.report import svg
+from singerid.report.svg import Curves
 
 
 def parse(markup):
@@ -132,7 +132,7 @@ def test_reliability_lies_on_the_diagonal_when_stated_probabilities_come_true():
 def test_colors_are_the_pages_own_and_every_style_has_its_dashes():
     from importlib import resources
 
-    page = resources.files("singerid").joinpath("report_page.html").read_text()
+    page = resources.files("singerid.report").joinpath("page.html").read_text()
     dashes = re.findall(
         r"\.k(\d) \{ stroke: var\(--c\d\);(?: stroke-dasharray: ([\d ]+);)? \}", page
     )

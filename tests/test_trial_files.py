@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from singerid.errors import SingeridError
-from singerid.model_files import read_models, write_models
 from singerid.records import Trial
-from singerid.trial_files import FORMATS, read_scores, read_trials, write_scores, write_trials
 from singerid.trials import TrialList, all_pairs, draw_trials
+from singerid.trials.files import FORMATS, read_scores, read_trials, write_scores, write_trials
+from singerid.trials.models import read_models, write_models
 
 IDS = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=5, unique=True)
 
@@ -39,8 +39,8 @@ def test_any_id_survives_the_file(tmp_path_factory, ids, format, detected):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_blocks_and_formats_agree(tmp_path, monkeypatch, format):
-    monkeypatch.setattr("singerid.trial_files._BLOCK", 3)
-    monkeypatch.setattr("singerid.word_lists._BLOCK", 5)
+    monkeypatch.setattr("singerid.trials.files._BLOCK", 3)
+    monkeypatch.setattr("singerid.trials.words._BLOCK", 5)
     ids = [f"s{i % 4}/take {i}.wav" for i in range(12)]
     trials = all_pairs(ids, [id[:2] for id in ids])
     write_trials(tmp_path / "t", trials, format)

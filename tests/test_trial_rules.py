@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerid.enrollment import draw_models
 from singerid.errors import SingeridError
-from singerid.trial_rules import NONTARGETS, Candidates, Rules
+from singerid.trials.enrollment import draw_models
+from singerid.trials.rules import NONTARGETS, Candidates, Rules
 from test_trials import RULES, by_definition, names, table
 
 ROWS = st.lists(

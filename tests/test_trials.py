@@ -350,7 +350,7 @@ def test_hardest_in_blocks_and_with_ties(monkeypatch):
     vectors = np.random.default_rng(0).integers(-1, 2, (60, 3)) + 0.5  # many are alike
     arguments = {"nontargets": "hardest", "hardest_k": 4, "vectors": vectors}
     whole = draw_trials(names(60), {"singer": singers}, **arguments)
-    monkeypatch.setattr("singerid.hardest._BLOCK", 60)
+    monkeypatch.setattr("singerid.trials.hardest._BLOCK", 60)
     in_blocks = draw_trials(names(60), {"singer": singers}, **arguments)
     assert listed(in_blocks) == listed(whole)
     chosen = {(a, b) for a, b, target in listed(whole) if not target}
@@ -366,7 +366,7 @@ def test_filters_work_in_blocks(monkeypatch):
     }
     whole = draw_trials(names(80), columns, pitch_gap=(2, 5))
     some = draw_trials(names(80), columns, pitch_gap=(2, 5), max_trials=50)
-    monkeypatch.setattr("singerid.pairs._BLOCK", 37)
+    monkeypatch.setattr("singerid.trials.pairs._BLOCK", 37)
     assert listed(draw_trials(names(80), columns, pitch_gap=(2, 5))) == listed(whole)
     again = draw_trials(names(80), columns, pitch_gap=(2, 5), max_trials=50)
     assert listed(again) == listed(some)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from singerid import vector_cache
 from singerid.embeddings import read_embeddings
-from singerid.vector_cache import VectorCache
+from singerid.robustness import vector_cache
+from singerid.robustness.vector_cache import VectorCache
 
 
 def vector(seed):

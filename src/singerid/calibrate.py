@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from singerid.calibration import Calibration, Line
-from singerid.calibration_fit import fit_calibration
 from singerid.embeddings import EmbeddingSet, check_same_encoder
 from singerid.errors import ConfigError
 from singerid.evaluate import draw, trial_seconds
-from singerid.scorer import Scorer, cross_scores, fit_scorer
+from singerid.scoring.calibration import Calibration, Line
+from singerid.scoring.calibration_fit import fit_calibration
+from singerid.scoring.scorer import Scorer, cross_scores, fit_scorer
 from singerid.sections import CalibrateSettings, TrialSettings
 
 _COHORT_SIZE = 2000  # singers in the cohort of AS-norm, if there are so many

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid import metrics
-from singerid.bootstrap import bootstrap_eer, interval
 from singerid.embeddings import EmbeddingSet
 from singerid.errors import MismatchError, SingeridError
 from singerid.evaluate import rate_text, score, slices_of
+from singerid.metrics.bootstrap import bootstrap_eer, interval
 from singerid.sections import EvaluateSettings
 from singerid.trials import TrialList
 from singerid.verification import MIN_SINGERS, singer_numbers

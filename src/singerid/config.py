@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from singerid.bank_spec import BankSettings
 from singerid.errors import ConfigError
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
@@ -41,6 +40,7 @@ from singerid.spec import (
     PitchSettings,
     WorldSettings,
 )
+from singerid.voicebank.spec import BankSettings
 
 
 class ConfigErrors(ConfigError):

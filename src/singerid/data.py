@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from singerid.bank import VoiceBank
 from singerid.batches import BatchMaker, BatchSource
 from singerid.config import Config
 from singerid.errors import MismatchError
@@ -19,6 +18,7 @@ from singerid.resing_settings import CLEAN
 from singerid.spec import FeatureSpec, fingerprint
 from singerid.statistics import frame_statistics, training_statistics
 from singerid.store import Store
+from singerid.voicebank.bank import VoiceBank
 from singerid.wave_batches import WaveBatchMaker
 
 FloatArray = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ class TrainingData:
             StoreError: the bank or the store cannot be used, or has too few singers.
             MismatchError: the store is of another front end than the bank.
         """
-        from singerid.bank_batches import BankBatchMaker
+        from singerid.resinging.batches import BankBatchMaker
 
         bank = VoiceBank.open(path)
         spec = bank.spec.features

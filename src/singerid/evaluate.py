@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.breakdown import Breakdown, break_down
-from singerid.calibration import Calibration
 from singerid.embeddings import EmbeddingSet
 from singerid.errors import SingeridError
-from singerid.findings import Finding
-from singerid.geometry import Health, health
-from singerid.lint import lint
+from singerid.metrics.geometry import Health, health
 from singerid.naming import Naming, name_recordings
 from singerid.scoring import cosine, model_cosine
+from singerid.scoring.calibration import Calibration
 from singerid.sections import EvaluateSettings, TrialSettings
 from singerid.slices import LABELS, slice_masks
 from singerid.trials import TrialList, draw_trials, same_gender
+from singerid.trials.findings import Finding
+from singerid.trials.lint import lint
 from singerid.verification import Verification, singer_numbers, verify
 
 FloatArray = npt.NDArray[np.float64]

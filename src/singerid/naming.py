@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from singerid.bootstrap import bootstrap_mean, interval
-from singerid.identification import (
+from singerid.metrics.bootstrap import bootstrap_mean, interval
+from singerid.metrics.identification import (
     detection_identification_rate,
     mean_average_precision,
     normalized_ranks,

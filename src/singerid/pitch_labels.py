@@ -18,6 +18,7 @@ SAMPLE_RATE = 16_000
 LABEL = "f0"
 # Hz. From 50 Hz on, dio is an octave too low in 7 to 17 % of the frames (docs/resinging.md).
 FMIN = 71.0
+MIN_FRAMES = 20  # of 10 ms; fewer are what dio finds in noise
 
 
 def with_median_f0(
@@ -27,7 +28,7 @@ def with_median_f0(
 ) -> tuple[list[Recording], list[SingeridError]]:
     """The recordings with a label ``f0``: the median F0 of their voiced frames in Hz.
 
-    The label is "" where nothing is voiced.
+    The label is "" where less than 0.2 s is voiced.
 
     Args:
         recordings: what to measure.
@@ -63,4 +64,4 @@ def _median_f0(recording: Recording) -> str | SingeridError:
     except SingeridError as error:
         return error
     voiced = f0[f0 > 0]
-    return f"{np.median(voiced):.1f}" if len(voiced) else ""
+    return f"{np.median(voiced):.1f}" if len(voiced) >= MIN_FRAMES else ""

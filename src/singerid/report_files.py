@@ -12,16 +12,16 @@ from typing import Any
 
 from singerid import __version__, plots
 from singerid.breakdown import reliability
-from singerid.calibration import Calibration
 from singerid.comparison import Difference
 from singerid.embeddings import EmbeddingSet
 from singerid.evaluate import ALL, SAME_GENDER, Report
-from singerid.model_files import write_models
-from singerid.players import Clip, make_clips
 from singerid.records import atomic_write
 from singerid.report import render_report
+from singerid.report.players import Clip, make_clips
+from singerid.scoring.calibration import Calibration
 from singerid.sections import EvaluateSettings
-from singerid.trial_files import write_scores, write_trials
+from singerid.trials.files import write_scores, write_trials
+from singerid.trials.models import write_models
 
 _MOST_CURVES = 6  # in one picture
 

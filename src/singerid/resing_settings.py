@@ -1,6 +1,6 @@
 """Re-singing's settings: what is drawn, from which range, and whether it makes a new person.
 
-Ranges are physiological; the plan (`singerid.plan`) says how each number acts.
+Ranges are physiological; the plan (`singerid.resinging.plan`) says how each number acts.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.errors import SingeridError
-from singerid.labels import semitones
 from singerid.trials import TrialList
+from singerid.trials.labels import semitones
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from singerid import likelihood, metrics
-from singerid.bootstrap import bootstrap_eer, interval
+from singerid import metrics
+from singerid.metrics import likelihood
+from singerid.metrics.bootstrap import bootstrap_eer, interval
 from singerid.trials import TrialList
 
 FloatArray = npt.NDArray[np.float64]

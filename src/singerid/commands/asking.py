@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from singerid.calibration import Calibration
     from singerid.embedder import Embedder
+    from singerid.scoring.calibration import Calibration
 
 HINT = "no calibration, so a score only; fit one: singerid calibrate"
 
@@ -25,7 +25,7 @@ def verify(arguments: argparse.Namespace) -> None:
     """Do two recordings hold the same voice?"""
     import numpy as np
 
-    from singerid.scorer import Scorer
+    from singerid.scoring.scorer import Scorer
 
     encoder, calibration = _encoder(arguments)
     vectors, seconds = zip(*(_embed(encoder, path) for path in arguments.files), strict=True)
@@ -54,7 +54,7 @@ def identify(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from singerid.embeddings import check_same_encoder
-    from singerid.scorer import Scorer
+    from singerid.scoring.scorer import Scorer
     from singerid.table import read_table
 
     table = read_table(arguments.table)
@@ -131,8 +131,8 @@ def _decision(answer: dict[str, Any]) -> str:
 
 def _encoder(arguments: argparse.Namespace) -> tuple[Embedder, Calibration | None]:
     """The encoder and its calibration: the one given, or the one that lies beside it."""
-    from singerid.calibration_file import read_calibration
     from singerid.external import load_embedder
+    from singerid.scoring.calibration_file import read_calibration
 
     if not 0 < arguments.prior < 1:
         raise SingeridError(

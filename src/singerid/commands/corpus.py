@@ -65,10 +65,10 @@ def features(arguments: argparse.Namespace) -> None:
 
 def voices(arguments: argparse.Namespace) -> None:
     """Analyze voices, so that training can let them sing anew."""
-    from singerid.bank_spec import BankSpec
-    from singerid.banking import build_bank
     from singerid.manifest import select
     from singerid.records import read_recordings
+    from singerid.voicebank.building import build_bank
+    from singerid.voicebank.spec import BankSpec
 
     config = read_settings(arguments, _front_end_of(arguments.encoder))
     recordings = read_recordings(arguments.manifest)

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from singerid.calibration import Calibration
     from singerid.embeddings import EmbeddingSet
-    from singerid.findings import Finding
+    from singerid.scoring.calibration import Calibration
     from singerid.trials import TrialList
+    from singerid.trials.findings import Finding
 
 
 def trials_build(arguments: argparse.Namespace) -> None:
     """Draw trials from a manifest or a set of embeddings."""
     from singerid.evaluate import draw_from
-    from singerid.model_files import write_models
-    from singerid.trial_files import write_trials
+    from singerid.trials.files import write_trials
+    from singerid.trials.models import write_models
 
     settings = read_settings(arguments).trials
     ids, columns, vectors = _labelled(arguments.source, arguments.select)
@@ -42,8 +42,8 @@ def trials_build(arguments: argparse.Namespace) -> None:
 
 def trials_lint(arguments: argparse.Namespace) -> None:
     """Look for what makes trials unfair: doubles, shared songs, shared singers, genders."""
-    from singerid.model_files import read_models
-    from singerid.trial_files import read_trials
+    from singerid.trials.files import read_trials
+    from singerid.trials.models import read_models
 
     ids, columns, vectors = _labelled(arguments.source, [])
     models = read_models(arguments.models) if arguments.models else None
@@ -115,8 +115,8 @@ def calibrate(arguments: argparse.Namespace) -> None:
     """Fit what turns scores into probabilities, and thresholds for chosen false alarm rates."""
     from singerid.calibrate import calibrate as fit
     from singerid.calibrate import summary_lines
-    from singerid.calibration_file import write_calibration
     from singerid.embeddings import read_embeddings
+    from singerid.scoring.calibration_file import write_calibration
 
     config = read_settings(arguments)
     sets = _sets(arguments)
@@ -146,8 +146,8 @@ def _sets(arguments: argparse.Namespace) -> dict[str, EmbeddingSet]:
 
 def _read_trials(arguments: argparse.Namespace, embeddings: EmbeddingSet) -> TrialList | None:
     """The trials of ``--list``, if it is given."""
-    from singerid.model_files import read_models
-    from singerid.trial_files import read_trials
+    from singerid.trials.files import read_trials
+    from singerid.trials.models import read_models
 
     if not arguments.list:
         return None
@@ -156,7 +156,7 @@ def _read_trials(arguments: argparse.Namespace, embeddings: EmbeddingSet) -> Tri
 
 
 def _calibration(arguments: argparse.Namespace, embeddings: EmbeddingSet) -> Calibration | None:
-    from singerid.calibration_file import read_calibration
+    from singerid.scoring.calibration_file import read_calibration
 
     if not arguments.calibration:
         return None
@@ -170,7 +170,7 @@ def _robustness(
 ) -> Sequence[dict[str, object]]:
     """Rows of ``--robustness``, if it is given."""
     from singerid.embeddings import check_same_encoder
-    from singerid.robustness_files import read_robustness
+    from singerid.robustness.files import read_robustness
 
     if not arguments.robustness:
         return ()
@@ -204,8 +204,8 @@ def _lint(
     vectors: npt.NDArray[np.float32] | None,
     train: str | None,
 ) -> list[Finding]:
-    from singerid.lint import lint
     from singerid.records import read_recordings
+    from singerid.trials.lint import lint
 
     train_singers = sorted({r.singer for r in read_recordings(train)}) if train else ()
     return lint(trials, columns, vectors=vectors, train_singers=train_singers)

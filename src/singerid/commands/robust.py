@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def robustness(arguments: argparse.Namespace) -> None:
     """Error rates when the tested recordings are short, noisy, coded, shifted, accompanied …"""
-    from singerid.degradations import choose
     from singerid.evaluate import draw_from
     from singerid.external import load_embedder
     from singerid.manifest import select
     from singerid.records import columns_of, read_recordings
     from singerid.robustness import robustness as compute
-    from singerid.robustness_files import summary_lines, write_robustness
+    from singerid.robustness.degradations import choose
+    from singerid.robustness.files import summary_lines, write_robustness
 
     config = read_settings(arguments)
     settings = config.robustness

@@ -56,13 +56,13 @@ def _inputs(
     arguments: argparse.Namespace, base: dict[str, Any], source: str
 ) -> tuple[Config, TrainingData, Initial | None]:
     """The resolved configuration, the data of a store or manifest, and weights to start from."""
-    from singerid.bank_spec import read_bank_spec
     from singerid.cycles import resolve_cycles
     from singerid.data import TrainingData
     from singerid.foreign import read_foreign
     from singerid.records import read_recordings
     from singerid.store import Store
     from singerid.train import resolve_precision
+    from singerid.voicebank.spec import read_bank_spec
 
     found = read_foreign(arguments.init) if arguments.init else None
     if found:

@@ -1,0 +1,77 @@
+"""Training batches from a voice bank: every crop is sung anew, or real, when it is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from singerid.batches import Batch, fair_draw
+from singerid.errors import StoreError
+from singerid.resing_settings import ChannelSettings, ResingSettings
+from singerid.resinging.bank_tensors import BankTensors
+from singerid.resinging.draws import seeded
+from singerid.resinging.resung import ResungBatches
+from singerid.sections import BatchSettings
+from singerid.voicebank.bank import VoiceBank
+
+
+class BankBatchMaker:
+    """Makes batch t of the voices of a split; a function of (seed, t) alone.
+
+    Attributes:
+        singers: names of the identities: singer, and "~1" … for the voices made from it.
+        n_singers: identities in a batch.
+        warnings: what was left out or made smaller, one line each.
+    """
+
+    def __init__(
+        self,
+        bank: VoiceBank,
+        split: str,
+        resing: ResingSettings,
+        channel: ChannelSettings,
+        settings: BatchSettings,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Put the split's voices on the device.
+
+        Raises:
+            StoreError: fewer than two singers.
+            MismatchError: see `ResungBatches`.
+        """
+        rows = [i for i, name in enumerate(bank.splits) if name == split]
+        singers = {bank.singers[i] for i in rows}
+        if len(singers) < 2:
+            raise StoreError(
+                f"split {split!r} has too few singers", where="voice bank",
+                found=len(singers), expected="at least 2: a contrast needs two",
+            )  # fmt: skip
+        self.settings, self.warnings = settings, list[str]()
+        n_identities = len(singers) * resing.variants
+        self.n_singers = min(settings.n_singers, n_identities)
+        if self.n_singers < settings.n_singers:
+            self.warnings.append(
+                f"{split}: {n_identities} identities, fewer than batch.n_singers "
+                f"{settings.n_singers}; batches hold {self.n_singers}"
+            )
+        self._split = ("train", "valid", "test").index(split)
+        self._seed = seed
+        tensors = BankTensors.of(bank.select(rows), device)
+        self._resung = ResungBatches(
+            tensors, resing, channel, n_classes=self.n_singers, n_crops=settings.n_partials,
+            n_frames=settings.partial_frames, seed=seed, normalize=False,
+        )  # fmt: skip
+        self.spec = self._resung.spec
+        variants = [f"~{v}" if v else "" for v in range(resing.variants)]
+        self.singers = [f"{name}{variant}" for name in tensors.names for variant in variants]
+
+    def batch(self, t: int) -> Batch:
+        """Batch number `t`, counted from 0."""
+        chosen = fair_draw(len(self.singers), self.n_singers, t, (self._seed, self._split, 1))
+        identities = torch.from_numpy(chosen).repeat_interleave(self.settings.n_partials)
+        crops = self._resung.crops(identities, seeded(self._seed, 3 * t + self._split))
+        frames = crops.frames.cpu().numpy()
+        shape = (self.n_singers, self.settings.n_partials, *frames.shape[1:])
+        ids = [[self.singers[i]] * self.settings.n_partials for i in chosen]
+        return Batch(np.ascontiguousarray(frames.reshape(shape)), chosen, ids)

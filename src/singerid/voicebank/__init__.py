@@ -1,0 +1,1 @@
+"""Voices as WORLD sees them, ready to be sung anew: analysis, files, reading."""
