@@ -4,7 +4,8 @@ manifest   folders of audio → recordings         (manifest, corpora, audio)
 features   recordings → store                    (features, extraction, store)
 train      store → run folder with an encoder    (batches, encoders, losses, train, run)
 embed      audio or store → embeddings → table   (checkpoint, embed, embeddings, table)
-evaluate   embeddings → figures and maps         (trials, scoring, metrics, evaluate, plots)
+evaluate   embeddings → figures, report, maps    (trials, scoring, metrics, evaluate, report)
+voices     speech → voices, re-sung in training  (voicebank, resinging)
 """
 
 from __future__ import annotations
