@@ -133,7 +133,8 @@ class TrainingData:
             return frame_statistics(b.reshape(-1, b.shape[-1]) for b in batches)
 
         voices = list(zip(bank.ids, bank.singers, bank.splits, strict=True))
-        identity = fingerprint([bank.spec.model_dump(), voices])
+        unseen = data_fingerprint(valid.recordings) if valid else ""
+        identity = fingerprint([bank.spec.model_dump(), voices, unseen])
         return cls(Path(path), spec, identity, train, validation, statistics, warnings)
 
 
