@@ -3,7 +3,8 @@
 The power spectrum of a frame is E(f) · [(1 - a(f)) · C(f) + a(f) · N(f)]: the envelope E on the
 identity's frequency axis and with the effort of the moment, the noise's share a, the comb C of
 the partials (`singerid.resinging.comb`) and a piece of noise N. All that acts on ln E, from the
-cepstrum to nasality, is a weighted sum of functions of frequency: one matrix product.
+cepstrum to nasality, is a weighted sum of functions of frequency: one matrix product. E changes
+within a window; neighboring frames stand for that.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Renderer:
         self._bands = torch.from_numpy(band_weights(bank.spec, self.hz.cpu().numpy())).to(device)
         self._comb = comb_table(rate, mel.n_fft, first, last).to(device)
         self._noise = frozen_noise(rate, mel.n_fft, mel.hop_length, first, last).to(device)
+        self._neighbors = neighbor_share(mel.n_fft, mel.hop_length)
 
     def __call__(self, plan: Plan) -> Tensor:
         """Mel sums of a plan, float32 `(n_crops, n_frames, n_mels)`, before any logarithm.
@@ -111,7 +113,7 @@ class Renderer:
         power.lerp_(noise, torch.matmul(parts.shares[which], self._bands).exp_())
         nepers = torch.bmm(parts.weights[which], parts.functions[which])
         open_mouth(nepers, parts.opening[which], self.hz)
-        return power.mul_(nepers.exp_())
+        return power.mul_(smoothed(nepers.exp_(), self._neighbors))
 
     def _blocks(self, plan: Plan) -> Iterator[slice]:
         """Crops at once: all on an accelerator, on a CPU what stays in the cache."""
@@ -138,6 +140,31 @@ class _Parts:
     shares: Tensor  # (…, n_bands)
     combs: Tensor  # rows of the table
     noises: Tensor  # frames of the noise
+
+
+def neighbor_share(n_fft: int, hop_length: int) -> float:
+    """What a window sees of the envelope at the frame before, and at the one after.
+
+    Three frames weighted p, 1 - 2p, p spread in time as much as the squared Hann window does
+    (same variance); 1/3, equal weights, at most.
+    """
+    t = torch.arange(n_fft, dtype=torch.float64) - n_fft / 2
+    window = torch.cos(math.pi * t / n_fft) ** 4
+    variance = float((window * t**2).sum() / window.sum())
+    return min(variance / (2 * hop_length**2), 1 / 3)
+
+
+def smoothed(power: Tensor, neighbors: float) -> Tensor:
+    """Means over each frame and the two beside it, `(n_crops, n_frames, n_bins)` (see above).
+
+    The first and the last frame take themselves for what is not there.
+    """
+    mixed = power * (1 - 2 * neighbors)
+    mixed[:, 1:].add_(power[:, :-1], alpha=neighbors)
+    mixed[:, :-1].add_(power[:, 1:], alpha=neighbors)
+    for edge in (0, -1):
+        mixed[:, edge].add_(power[:, edge], alpha=neighbors)
+    return mixed
 
 
 def envelope_nepers(bank: BankTensors, plan: Plan, hz: Tensor) -> Tensor:
