@@ -33,7 +33,7 @@ clean: ## remove the environment and what demo and tests left
 	$(PYTHON) -m venv .venv
 
 .venv/train: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) -e '.[train]'
+	$(PIP) -e '.[train,world]'
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt

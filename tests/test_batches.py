@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerid.batches import BatchMaker, fair_draw, fair_turn
+from singerid.batches import BatchMaker
 from singerid.errors import StoreError
 from singerid.records import Recording
+from singerid.sampling import fair_draw, fair_turn
 from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec
 from singerid.store import Entry

@@ -33,7 +33,7 @@ SMALL = [
     "--train.precision", "32", "--train.learning_rate", "1e-2",
 ]  # fmt: skip
 COMMANDS = [
-    "manifest", "features", "voices", "train", "embed", "table", "trials", "evaluate",
+    "manifest", "features", "voices", "resing", "train", "embed", "table", "trials", "evaluate",
     "leaderboard", "robustness", "calibrate", "verify", "identify", "plot", "config", "demo",
 ]  # fmt: skip
 

@@ -45,3 +45,13 @@ def test_train_resume_and_validate_on_a_store(folder, store):
     assert "was made with other data" in resumed.err[-1]
     done("train", "--resume", run, "--valid", store.path, "--train.steps", 4)
     done("embed", store.path, "--encoder", run, "-o", folder / "e.parquet")
+
+
+def test_its_voices_can_be_heard(folder):
+    result = done("resing", folder / "bank", "-o", folder / "song.wav", "--singer", "virtual:v001",
+                  "--seconds", 2)  # fmt: skip
+    assert result.out[0].startswith(f"{folder}/song.wav: virtual:v001, variant 0, ")
+    assert {path.suffix for path in folder.glob("song.*")} == {".wav", ".json", ".png"}
+    refused("no singer 'virtual:v009'", "resing", folder / "bank", "-o", folder / "x.wav",
+            "--singer", "virtual:v009")  # fmt: skip
+    refused("is not a voice bank", "resing", folder, "-o", folder / "x.wav")

@@ -253,6 +253,11 @@ def repair(values):
             if own[low] > own[high]:
                 own[low], own[high] = getattr(usual, low), getattr(usual, high)
     values["bank"]["fmax"] = max(values["bank"]["fmax"], values["bank"]["fmin"] + 1)
+    weight = len(values["loss"]["objective"]) + 1  # any text becomes a sum of losses
+    values["loss"]["objective"] = f"{weight} aam + 0.5 prototypical"
+    if values["encoder"]["pooling"] == "last":
+        values["encoder"]["kind"] = "lstm"
+    values["encoder"]["channels"] = values["encoder"]["channels"] // 8 * 8
     if rate < 12000 or world["reduction"] == "world":
         values["features"]["stream"], pitch["condition"] = "mel", False
     if values["features"]["stream"] == "world":

@@ -14,16 +14,19 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-errors frames losses precision sections silence
-augment decoding encoders lettering melody records resing_settings spec terminal
-appending audio checkpoint embeddings store voices
-features manifest metrics singing statistics table trials vectors_file
-batches corpora crops extraction pitch_labels plots report scoring slices verification
+errors frames objective_line precision silence throughput
+sections
+alarms augment decoding encoders lettering losses melody records resing_settings spec terminal
+appending audio checkpoint embeddings projector store voices
+features manifest metrics sampling singing statistics table trials vectors_file
+batches corpora crops extraction health pitch_labels plots report scoring slices verification
 virtual voicebank
-config demo front_ends naming resinging wave_batches worst
-breakdown cycles data embedder flags foreign task
-embed evaluate robustness run
-calibrate comparison external keeper leaderboard
+config demo front_ends naming resident resinging wave_batches worst
+batch_augment
+breakdown cycles data embedder flags foreign
+embed evaluate robustness run trial_validation
+task
+calibrate comparison external keeper leaderboard model_card
 report_files train
 commands
 cli
@@ -33,8 +36,9 @@ cli
 WITHIN = {
     "corpora": ["folder", "adapter", "*", "__init__"],
     "commands": ["*", "__init__"],
-    "encoders": ["normalization", "*", "__init__"],
+    "encoders": ["masking", "layers normalization pooling", "encoder", "*", "__init__"],
     "external": ["declared", "*", "__init__"],
+    "losses": ["*", "objective", "__init__"],
     "features": ["highpass melcepstrum pitch world", "*", "__init__"],
     "trials": [
         "labels pairs words",
@@ -83,14 +87,16 @@ WITHIN = {
         "plan realcrops",
         "render",
         "resing resung",
-        "batches",
+        "batches songs",
+        "pictures",
     ],
 }
 
 TRAINING = {
     "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
-    "train", "data", "commands", "external",
-    "resinging",
+    "train", "data", "commands", "external", "trial_validation",
+    "model_card",
+    "resinging", "batch_augment", "resident",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 

@@ -227,6 +227,20 @@ def test_scoops_begin_below_the_note():
     assert 60 < float(-cents.min(1).values.mean()) < 300
 
 
+def test_f0_does_not_jump_where_notes_with_vibrato_and_scoops_follow_one_another():
+    settings = changed(
+        scoop_probability=1, scoop_cents=150, vibrato_role="within", vibrato_probability=1,
+        vibrato_cents_min=120, vibrato_onset=0, note_min=0.2, note_max=0.6,
+    )  # fmt: skip
+    people = Identities(20, settings)
+    draws = Draws(20, seeded(0), CPU)
+    traits = people.draw(torch.arange(20) * people.variants, draws)
+    tune = draw_tune(torch.full((20,), 200.0), traits, 3000, 0.001, settings, draws)
+    cents = 1200 * torch.log2(tune.f0 / 200)
+    assert float(cents.std()) > 40
+    assert float(cents.diff(dim=1).abs().max()) < 30  # a millisecond
+
+
 def test_drift_and_jitter_have_the_size_asked_for():
     drift = 1200 * torch.log2(tune_of(changed(drift_cents=20), 50, 2000).f0 / 200)
     assert float(drift.std()) == pytest.approx(20, rel=0.15)

@@ -111,6 +111,16 @@ def test_length_level_and_repeatability():
     assert not np.array_equal(other.samples, song.samples)
 
 
+def test_traits_are_those_of_the_plan():
+    bank = BankTensors.of(synthetic_bank())
+    for variant in range(FULL.variants):
+        song = resing(bank, 1, FULL, variant=variant, seconds=1.0, seed=variant)
+        whole = song.traits["warp"] + song.traits["larynx"]
+        bends = [song.traits[f"bend_{part}"] for part in ("low", "middle", "high")]
+        np.testing.assert_allclose(song.plan.warp[0], [whole + bend for bend in bends], atol=1e-6)
+        assert (song.traits["warp"] == 0) == (variant == 0)
+
+
 def test_unvoiced_frames_have_no_pitch():
     bank = BankTensors.of(whispered(synthetic_bank()))
     samples = resing(bank, 0, PLAIN, seconds=2.0).samples

@@ -29,6 +29,12 @@ TINY = {
         "learning_rate": 0.01,
     },
 }  # fmt: skip
+TIMES = ["share_data", "share_step", "share_validation", "partials_per_second"]
+TRIALS = ["trial_eer", "trial_min_dcf"]
+HEALTH = [
+    "zero_vectors", "effective_rank", "dead_dimensions", "within_variance", "between_variance",
+    "between_share", "uniformity", "alignment",
+]  # fmt: skip
 SHOWN = ["ge2e_loss", "prediction_loss", "total_loss", "accuracy", "prediction_accuracy"]
 
 
@@ -290,8 +296,8 @@ def test_best_encoder_is_that_of_the_lowest_validation_loss(runner, tmp_path, st
     assert best < 16  # else the test would say nothing
     found = load_encoder(runner.path)
     assert found.provenance["step"] == best
-    assert outcome.best_loss == pytest.approx(losses[best], abs=1e-6)
-    assert found.provenance["valid"]["ge2e_loss"] == outcome.best_loss
+    assert outcome.best == pytest.approx(losses[best], abs=1e-6)
+    assert found.provenance["valid"]["ge2e_loss"] == outcome.best
     other = Runner(tmp_path / "other", store)
     other(tiny(steps=best, train_iters=2, learning_rate=0.05))
     state = other.state()["state_dict"]
@@ -314,12 +320,13 @@ def test_encoder_file_says_what_it_is(runner, store):
 # figures
 
 
-def scalars(path):
+def scalars(path, times=False):
+    """Values by tag and step; times, which differ from run to run, only if asked."""
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
     return {
         (tag, event.step): event.value
-        for tag in events.Tags()["scalars"] if "/" in tag
+        for tag in events.Tags()["scalars"] if "/" in tag and tag.startswith("time/") == times
         for event in events.Scalars(tag)
     }  # fmt: skip
 
@@ -332,12 +339,22 @@ def test_tensorboard_and_log_hold_the_same_figures(whole):
     assert scalars(whole.path) == pytest.approx(from_log, abs=2e-6)
     assert {tag for tag, _ in from_log} == {
         *(f"{split}/{name}" for split in ("train", "valid") for name in SHOWN), "valid/eer",
+        "train/objective", "train/gradient_norm",
+        *(f"valid/{name}" for name in [*TRIALS, *HEALTH]),
     }  # fmt: skip
     steps = [(line["step"], line["split"]) for line in whole.log()]
     assert steps == [
         (2, "train"), (4, "train"), (4, "valid"), (6, "train"), (8, "train"), (8, "valid"),
         (10, "train"), (10, "valid"),
     ]  # fmt: skip
+
+
+def test_tensorboard_shows_where_the_time_goes(whole):
+    found = scalars(whole.path, times=True)
+    assert {tag for tag, _ in found} == {f"time/{name}" for name in TIMES}
+    for step in {step for _, step in found}:
+        shares = [found[f"time/{name}", step] for name in TIMES if name.startswith("share")]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
 
 
 def test_figures_mean_what_they_say(whole):
@@ -363,9 +380,9 @@ def test_steps_are_reported(runner):
     runner(tiny(steps=5, log_every=3), on_step=lambda step, figures: seen.append((step, figures)))
     assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
     assert [step for step, figures in seen if figures] == [3, 4, 5]
-    assert runner.said == [
+    assert runner.said[-1] == (
         "encoder 6,408 parameters, 2 training singers, precision 32, steps 0 to 5"
-    ]
+    )
 
 
 # what is optimized
@@ -377,7 +394,9 @@ def gradients(objective, store, **loss):
     task = SingerTask(config, store.spec, 5)
     features = torch.rand(2, 3, 20, 80, generator=torch.Generator().manual_seed(1))
     task.training_step((features, torch.tensor([3, 1])), 0).backward()
-    return {name: p.grad for name, p in task.named_parameters()}
+    # A loss's parameters by the same name, whether it is optimized or only measured.
+    grads = {name.split("losses.")[-1]: p.grad for name, p in task.named_parameters()}
+    return {name.removeprefix("measured."): gradient for name, gradient in grads.items()}
 
 
 def test_objective_decides_what_the_encoder_follows(store):
@@ -385,7 +404,7 @@ def test_objective_decides_what_the_encoder_follows(store):
     for objective, found in of.items():
         for name, gradient in found.items():
             assert gradient is not None, (objective, name)
-            assert gradient.abs().max() > 0 or name == "ge2e.bias", (objective, name)
+            assert gradient.abs().max() > 0 or name.endswith("ge2e.bias"), (objective, name)
     for name, total in of["total"].items():
         if name.startswith("encoder."):
             torch.testing.assert_close(total, of["ge2e"][name] + of["prediction"][name])
@@ -543,3 +562,59 @@ def test_full_disk_keeps_the_last_checkpoint(runner, whole, monkeypatch):
     monkeypatch.setattr(run, "save_input_pictures", lambda *a: None)
     runner(resume=True)
     assert_same_run(runner, whole)
+
+
+# optimization
+
+
+MODERN = {
+    "optimizer": "adamw", "weight_decay": 0.1, "warmup_steps": 3, "schedule": "cosine",
+    "accumulate": 2, "average": 0.9, "monitor": "trial_eer",
+}  # fmt: skip
+
+
+def test_modern_training_goes_on_exactly(tmp_path, store):
+    """Schedule, accumulation, average and margin are functions of the step or saved with it."""
+
+    def made(name, stops):
+        runner = Runner(tmp_path / name, store)
+        loss = {"objective": "aam + 0.5 prototypical", "margin_warmup": 0.5}
+        for i, stop in enumerate(stops):
+            calls = []
+
+            def interrupt(step, figures, stop=stop, calls=calls):
+                calls.append(step)
+                if step == stop:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            config = settings(train=MODERN, loss=loss)
+            try:
+                runner(config, resume=i > 0, on_step=interrupt)
+            except Interrupted:
+                assert calls[-1] == stop
+        return runner
+
+    whole, parts = made("whole", [None]), made("parts", [3, 6, None])
+    assert_same_run(parts, whole)
+    train = [line for line in whole.log() if line["split"] == "train"]
+    assert {"aam_loss", "prototypical_loss", "objective", "gradient_norm"} <= train[0].keys()
+    for line in train:
+        total = line["aam_loss"] + 0.5 * line["prototypical_loss"]
+        assert line["objective"] == pytest.approx(total, abs=1e-5)
+
+
+def test_average_is_what_is_kept(runner):
+    runner(tiny(average=0.9))
+    state, kept = runner.state()["state_dict"], load_encoder(runner.path).encoder.state_dict()
+    for name, value in kept.items():
+        assert not torch.equal(value, state[f"encoder.{name}"])
+
+
+def test_the_trials_choose_the_encoder(runner):
+    outcome = runner(tiny(monitor="trial_eer", steps=24, patience=3))
+    valid = [line for line in runner.log() if line["split"] == "valid"]
+    eers = [line["trial_eer"] for line in valid]
+    assert outcome.best == pytest.approx(min(eers), abs=1e-6)
+    saved = load_encoder(runner.path).provenance
+    assert saved["step"] == valid[eers.index(min(eers))]["step"]
+    assert outcome.reason == "reached the step limit" or len(eers) - eers.index(min(eers)) == 4

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -19,11 +19,14 @@ from singerid.errors import StoreError
 from singerid.features import network_input
 from singerid.frames import crop
 from singerid.records import Recording
+from singerid.sampling import HardDraw, fair_draw, fair_turn, spread_draw
 from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec
 from singerid.store import Store
+from singerid.trials.labels import UNKNOWN_GENDERS, codes, known, semitones
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class FairMaker(ABC):
 
     Attributes:
         singers: names, sorted; a singer's index is its class.
+        ids: the recordings that take part, those of a singer together.
         n_singers: singers in a batch (fewer than asked for if the split has fewer).
         warnings: what was left out or made smaller, one line each.
     """
@@ -80,6 +84,7 @@ class FairMaker(ABC):
 
         Raises:
             StoreError: fewer than two singers have a recording of at least one partial.
+            SingeridError: pitch is looked at, and a label f0 is no frequency.
         """
         self.spec, self.settings = spec, settings
         self._seed = [seed, ("train", "valid", "test").index(split)]
@@ -105,25 +110,51 @@ class FairMaker(ABC):
                 f"{split}: {single} of {len(groups)} singers have a single recording: their "
                 "partials are told by the recording as well as by the voice"
             )
-        self.singers = sorted(groups)
-        self._recordings = [groups[singer] for singer in self.singers]
         self.n_singers = min(settings.n_singers, len(groups))
         if self.n_singers < settings.n_singers:
             self.warnings.append(
                 f"{split}: {len(groups)} singers, fewer than batch.n_singers "
                 f"{settings.n_singers}; batches hold {self.n_singers}"
             )
+        self._spread = settings.spread_pitch and split == "train"
+        self._take(groups)
+        fair = partial(fair_draw, len(groups), self.n_singers, seed=(*self._seed, 1))
+        self._draw_singers: Callable[[int], IntArray] = fair
+        if settings.sampling == "hard" and split == "train":
+            genders = [own[0].labels.get("gender", "") for _, own in sorted(groups.items())]
+            pitch = [median_pitch(own) for _, own in sorted(groups.items())]
+            hard, warnings = hard_draw(
+                genders, np.array(pitch), self.n_singers, settings.hard_share, (*self._seed, 1)
+            )
+            self._draw_singers = hard or fair
+            self.warnings += [f"{split}: {warning}" for warning in warnings]
 
-    def _by_singer(self, recordings: Iterable[Recording]) -> tuple[dict[str, list[str]], int]:
-        """Ids of the recordings of at least one partial, by singer; and how many are shorter."""
-        groups: dict[str, list[str]] = defaultdict(list)
+    def _by_singer(self, recordings: Iterable[Recording]) -> tuple[dict[str, list[Recording]], int]:
+        """The recordings of at least one partial, by singer; and how many are shorter."""
+        groups: dict[str, list[Recording]] = defaultdict(list)
         n_short = 0
         for recording in recordings:
             if self._is_long_enough(recording):
-                groups[recording.singer].append(recording.id)
+                groups[recording.singer].append(recording)
             else:
                 n_short += 1
         return groups, n_short
+
+    def _take(self, groups: Mapping[str, list[Recording]]) -> None:
+        """Keep names only, and count; by pitch, where partials shall lie apart in it."""
+        self.singers = sorted(groups)
+        owns = [groups[singer] for singer in self.singers]
+        if self._spread:
+            n = sum(not r.labels.get("f0") for own in owns for r in own)
+            if n:
+                self.warnings.append(
+                    f"train: batch.spread_pitch, but {n} recordings have no label f0; they count "
+                    "as of their singer's median pitch (measure it: singerid manifest "
+                    "--manifest.f0 true)"
+                )
+            owns = [by_pitch(own) for own in owns]
+        self.ids = [recording.id for own in owns for recording in own]
+        self._first = np.cumsum([0, *map(len, owns)])
 
     @abstractmethod
     def _is_long_enough(self, recording: Recording) -> bool:
@@ -136,21 +167,25 @@ class FairMaker(ABC):
     def _draw_start(self, n_frames: int, rng: np.random.Generator) -> int:
         return int(rng.integers(n_frames - self.settings.partial_frames + 1))
 
+    def _draw(self, t: int) -> tuple[IntArray, IntArray, np.random.Generator]:
+        """Batch `t`: singers, places in `ids` `(n_singers, n_partials)`, source of the starts."""
+        chosen = self._draw_singers(t)
+        draw = spread_draw if self._spread else fair_draw
+        rows = np.empty((self.n_singers, self.settings.n_partials), np.int64)
+        for row, singer in zip(rows, chosen.tolist(), strict=True):
+            turn = fair_turn(len(self.singers), self.n_singers, t, singer, (*self._seed, 1))
+            first, end = self._first[singer], self._first[singer + 1]
+            row[:] = draw(int(end - first), len(row), turn, (*self._seed, 2, singer)) + first
+        return chosen, rows, np.random.default_rng([*self._seed, 0, t])
+
     def batch(self, t: int) -> Batch:
         """Batch number `t`, counted from 0."""
-        rng = np.random.default_rng([*self._seed, 0, t])
-        chosen = fair_draw(len(self.singers), self.n_singers, t, (*self._seed, 1))
-        n_partials = self.settings.n_partials
-        shape = (self.n_singers, n_partials, self.settings.partial_frames, self.spec.n_inputs)
+        chosen, rows, rng = self._draw(t)
+        shape = (*rows.shape, self.settings.partial_frames, self.spec.n_inputs)
         features = np.empty(shape, np.float32)
-        ids: list[list[str]] = []
-        for row, singer in enumerate(chosen):
-            names = self._recordings[singer]
-            turn = fair_turn(len(self.singers), self.n_singers, t, int(singer), (*self._seed, 1))
-            picks = fair_draw(len(names), n_partials, turn, (*self._seed, 2, int(singer)))
-            ids.append([names[i] for i in picks])
-            for column, name in enumerate(ids[-1]):
-                features[row, column] = network_input(self._partial(name, rng), self.spec)
+        ids = [[self.ids[i] for i in row] for row in rows]
+        for place, row in zip(np.ndindex(rows.shape), rows.flat, strict=True):
+            features[place] = network_input(self._partial(self.ids[row], rng), self.spec)
         return Batch(features, chosen, ids)
 
 
@@ -175,49 +210,55 @@ class BatchMaker(FairMaker):
         return crop(frames, start, self.settings.partial_frames)
 
 
-def fair_draw(n_items: int, n_drawn: int, t: int, seed: tuple[int, ...]) -> IntArray:
-    """Draw number `t` of `n_drawn` out of `n_items`, without repeats where that is possible.
+def hard_draw(
+    genders: Sequence[str], pitch: FloatArray, n_drawn: int, share: float, seed: tuple[int, ...]
+) -> tuple[HardDraw | None, list[str]]:
+    """Draws of singers who are alike, as far as labels say who is.
 
-    Exactly fair: after any number of passes (a pass is ``n_items // n_drawn`` draws, or one
-    draw if items must repeat) no item was drawn more than once more often than another.
-    In every pass the remainder ``n_items % n_drawn`` sits out; who does rotates through a
-    fixed random order. With fewer items than draws, all are drawn ``n_drawn // n_items`` times
-    and the remainder, rotating likewise, once more.
+    Args:
+        genders: of the singers, "" or "?" if unknown; these stand for a gender of their own.
+        pitch: median F0 of each in semitones `(n,)`, NaN if unknown.
+        n_drawn: singers in a batch.
+        share: of the batches that are hard.
+        seed: of the draws.
+
+    Returns:
+        The draws, None if nothing is known of anyone; and what the labels lack, a line each.
     """
-    if n_drawn > n_items:
-        copies, extra = divmod(n_drawn, n_items)
-        again = _rotating(n_items, extra, t, seed)
-        rng = np.random.default_rng([*seed, 1, t])
-        return rng.permutation(np.concatenate([np.tile(np.arange(n_items), copies), again]))
-    draws_per_pass = n_items // n_drawn
-    number, position = divmod(t, draws_per_pass)
-    order = _pass_order(n_items, n_items % n_drawn, number, seed)
-    return order[position * n_drawn : (position + 1) * n_drawn]
+    n, has_gender, has_pitch = len(genders), known(genders, UNKNOWN_GENDERS), ~np.isnan(pitch)
+    if not (has_gender.any() or has_pitch.any()):
+        return None, [
+            "batch.sampling hard, but no singer has a label gender or f0; any singers meet in a "
+            "batch (f0 is measured by: singerid manifest --manifest.f0 true)"
+        ]
+    warnings = []
+    for name, there, rest in (("gender", has_gender, "pitch"), ("f0", has_pitch, "gender")):
+        if not there.all():
+            warnings.append(
+                f"batch.sampling hard, but {n - np.count_nonzero(there)} of {n} singers have no "
+                f"label {name}; they meet one another, alike in {rest} only"
+            )
+    names = [
+        gender if is_known else "" for gender, is_known in zip(genders, has_gender, strict=True)
+    ]
+    draw = HardDraw(codes(names), pitch, n_drawn, share, seed)
+    if draw.reachable < share:
+        warnings.append(
+            f"batch.hard_share {share:g} is out of reach: {draw.reachable:.2f} of the batches can "
+            f"be of one gender (genders of fewer than {n_drawn} singers fill none)"
+        )
+    return draw, warnings
 
 
-def fair_turn(n_items: int, n_drawn: int, t: int, item: int, seed: tuple[int, ...]) -> int:
-    """How often `fair_draw` (with `n_drawn` ≤ `n_items`) drew `item` in the passes before t's."""
-    number = t // (n_items // n_drawn)
-    out = n_items % n_drawn
-    rank = int(_ranks(n_items, seed)[item])
-    # Passes 0 … number - 1 left out the slots 0 … number · out - 1 of the rotation.
-    rounds, rest = divmod(number * out, n_items)
-    return number - rounds - (rank < rest)
+def median_pitch(recordings: Sequence[Recording]) -> float:
+    """Median of the label f0 in semitones above 1 Hz; NaN where none has it."""
+    pitch = np.sort(semitones([r.labels.get("f0", "") for r in recordings]))
+    n = int(np.count_nonzero(~np.isnan(pitch)))  # NaN is sorted to the end
+    return float(pitch[(n - 1) // 2] + pitch[n // 2]) / 2 if n else np.nan
 
 
-@lru_cache(maxsize=4096)
-def _pass_order(n_items: int, n_out: int, number: int, seed: tuple[int, ...]) -> IntArray:
-    present = np.ones(n_items, bool)
-    present[_rotating(n_items, n_out, number, seed)] = False
-    return np.random.default_rng([*seed, 2, number]).permutation(np.flatnonzero(present))
-
-
-def _rotating(n_items: int, n_chosen: int, number: int, seed: tuple[int, ...]) -> IntArray:
-    """Block `number` of `n_chosen` places of an endless repetition of one random order."""
-    slots = (number * n_chosen + np.arange(n_chosen)) % n_items
-    return np.argsort(_ranks(n_items, seed))[slots]
-
-
-@lru_cache(maxsize=4096)
-def _ranks(n_items: int, seed: tuple[int, ...]) -> IntArray:
-    return np.random.default_rng([*seed, 3]).permutation(n_items)
+def by_pitch(recordings: Sequence[Recording]) -> list[Recording]:
+    """Recordings of a singer by their label f0; those without one as if of median pitch."""
+    pitch = semitones([r.labels.get("f0", "") for r in recordings])
+    pitch[np.isnan(pitch)] = np.nan_to_num(median_pitch(recordings))
+    return [recordings[i] for i in np.argsort(pitch, kind="stable")]

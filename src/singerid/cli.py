@@ -14,6 +14,7 @@ from singerid import __version__
 from singerid.commands.asking import identify, verify
 from singerid.commands.corpus import features, manifest, resynthesize, voices
 from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
+from singerid.commands.resinging import resing
 from singerid.commands.robust import robustness
 from singerid.commands.training import import_weights, train
 from singerid.commands.vectors import embed, plot, table
@@ -115,6 +116,28 @@ def _add_features(sub: argparse.ArgumentParser) -> None:
 def _add_voices(sub: argparse.ArgumentParser) -> None:
     _add_features(sub)
     _add_select(sub)
+
+
+def _add_resing(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("bank", help="voice bank")
+    sub.add_argument("--singer", help="whose voice (default: another singer for every song)")
+    sub.add_argument("--id", help="the recording (default: drawn)")
+    sub.add_argument(
+        "--variant", type=int, metavar="V",
+        help="as whom the singer sings, 0 for the natural voice (default: all in turn)",
+    )  # fmt: skip
+    sub.add_argument("--n", type=int, metavar="N", help="songs (default: 4, or 1 for a file)")
+    sub.add_argument(
+        "--seconds", type=float, default=6.0, metavar="S", help="of a song (default: %(default)s)"
+    )
+    sub.add_argument(
+        "--seed", type=int, default=0, metavar="N",
+        help="of the first song, one more for each that follows (default: %(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--picture", action=argparse.BooleanOptionalAction, default=True,
+        help="draw recording, rendered frames, sound and F0 beside each song (default: yes)",
+    )  # fmt: skip
 
 
 def _add_resynthesize(sub: argparse.ArgumentParser) -> None:
@@ -289,6 +312,7 @@ _COMMANDS: list[
     ("manifest", manifest, "FILE.jsonl", ["manifest"], _add_manifest),
     ("features", features, "STORE", FRONT_END, _add_features),
     ("voices", voices, "BANK", ["bank", *FRONT_END], _add_voices),
+    ("resing", resing, "FOLDER|FILE.wav", ["resing"], _add_resing),
     ("train", train, None, [*_TRAIN, *FRONT_END], _add_train),
     ("embed", embed, "FILE.parquet", ["embed"], _add_embed),
     ("table", table, "FILE.parquet", ["table"], _add_embeddings),

@@ -31,6 +31,7 @@ from singerid.sections import (
     TableSettings,
     TrainSettings,
     TrialSettings,
+    ValidationSettings,
 )
 from singerid.spec import (
     AudioSettings,
@@ -68,6 +69,7 @@ class Config(Section):
     encoder: EncoderSettings = EncoderSettings()
     loss: LossSettings = LossSettings()
     train: TrainSettings = TrainSettings()
+    validation: ValidationSettings = ValidationSettings()
     embed: EmbedSettings = EmbedSettings()
     table: TableSettings = TableSettings()
     trials: TrialSettings = TrialSettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class TrainingData:
         valid: makes the validation batches; None without validation singers.
         statistics: gives mean and variance of the training frames (see `Normalization`).
         warnings: what was left out or made smaller, one line each.
+        valid_store: holds the validation singers' features, for trials of whole recordings; None
+            if they are not in a store.
     """
 
     origin: Path
@@ -46,6 +48,7 @@ class TrainingData:
     valid: BatchSource | None
     statistics: Callable[[], tuple[FloatArray, FloatArray]]
     warnings: list[str] = field(default_factory=list)
+    valid_store: Store | None = None
 
     @classmethod
     def from_store(cls, config: Config, store: Store) -> TrainingData:
@@ -59,7 +62,8 @@ class TrainingData:
             return BatchMaker(store, split, config.batch, config.train.seed)
 
         recordings = store.recordings
-        return _data(store.path, store.spec, recordings, make, lambda: training_statistics(store))
+        data = _data(store.path, store.spec, recordings, make, lambda: training_statistics(store))
+        return replace(data, valid_store=store)
 
     @classmethod
     def from_recordings(
@@ -135,7 +139,7 @@ class TrainingData:
         voices = list(zip(bank.ids, bank.singers, bank.splits, strict=True))
         unseen = data_fingerprint(valid.recordings) if valid else ""
         identity = fingerprint([bank.spec.model_dump(), voices, unseen])
-        return cls(Path(path), spec, identity, train, validation, statistics, warnings)
+        return cls(Path(path), spec, identity, train, validation, statistics, warnings, valid)
 
 
 def _data(

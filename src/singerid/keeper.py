@@ -39,9 +39,9 @@ class Keeper(Callback):  # type: ignore[misc]
     ) -> None:
         self.path, self.log_file, self.spec, self.provenance = path, log, spec, dict(provenance)
         self.on_step, self.on_cycle = on_step, on_cycle
-        self.best_loss = math.inf
+        self.best = math.inf
         self.interrupted = False
-        self.steps_before = self.first_step = 0
+        self.first_step = 0
         self.listen: Callable[[], object] = lambda: None
         self._cycle: list[Tensor] = []
         self._window: list[Tensor] = []
@@ -49,18 +49,16 @@ class Keeper(Callback):  # type: ignore[misc]
     def state_dict(self) -> dict[str, Any]:
         """Figures that are not logged yet belong to it: a resumed run logs the same lines."""
         return {
-            "best_loss": self.best_loss, "cycle": self._cycle, "window": self._window,
-            "steps_before": self.steps_before,
+            "best": self.best, "cycle": self._cycle, "window": self._window
         }  # fmt: skip
 
     def step(self, trainer: Any) -> int:
         """Number of the last step, those of a run whose weights were taken over counted in."""
-        return int(trainer.global_step) + self.steps_before
+        return int(trainer.lightning_module.step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where a checkpoint left off."""
-        self.best_loss = float(state_dict["best_loss"])
-        self.steps_before = int(state_dict["steps_before"])
+        self.best = float(state_dict["best"])
         self._cycle, self._window = list(state_dict["cycle"]), list(state_dict["window"])
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -72,12 +70,14 @@ class Keeper(Callback):  # type: ignore[misc]
     ) -> None:
         """Log, and end or leave where it is time."""
         settings, step = pl_module.config.train, self.step(trainer)
+        if (batch_idx + 1) % settings.accumulate:  # the step is still to come
+            return
         new = pl_module.take_train_figures()
         self._cycle += new
         self._window += new
         last, cycle_ends = step >= settings.steps, self._cycle_ends(trainer, settings)
         due = step % settings.log_every == 0 or cycle_ends
-        figures = means(self._window) if due or last else {}
+        figures = means(self._window, pl_module.train_names) if due or last else {}
         if due:  # else a run that goes on from the last step shall log what it would have
             self._window = []
         if figures:
@@ -104,10 +104,10 @@ class Keeper(Callback):  # type: ignore[misc]
     def _end_cycle(self, trainer: Any, task: SingerTask, valid: Figures) -> None:
         """Keep the encoder if it is the best; without validation, the last."""
         step, settings = self.step(trainer), task.config.train
-        train, self._cycle = means(self._cycle), []
-        best = not valid or valid["ge2e_loss"] < self.best_loss
+        train, self._cycle = means(self._cycle, task.train_names), []
+        best = not valid or valid[task.monitor] < self.best
         if best:
-            self.best_loss = valid.get("ge2e_loss", math.inf)
+            self.best = valid.get(task.monitor, math.inf)
             self._save_encoder(task, step, valid)
         self.on_cycle(step, train, valid, best)
         if self._cycle_ends(trainer, settings):
@@ -143,9 +143,7 @@ class Keeper(Callback):  # type: ignore[misc]
                 old.unlink()
 
     def _save_encoder(self, task: SingerTask, step: int, figures: Figures) -> None:
-        weights = {
-            name: tensor.detach().cpu() for name, tensor in task.encoder.state_dict().items()
-        }
+        weights = {name: tensor.detach().cpu() for name, tensor in task.kept.state_dict().items()}
         made_by = self.provenance | {"step": step, "valid": figures}
         config = task.config
         frames = config.batch.partial_frames

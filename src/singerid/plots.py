@@ -144,7 +144,7 @@ def map_figure(
         )  # fmt: skip
     names, group = np.unique(embeddings.label(color), return_inverse=True)
     colors = _colors(len(names))
-    figure, (axes,) = _figure(9, 7.5)
+    figure, (axes,) = blank_figure(9, 7.5)
     size = float(np.clip(6000 / len(points), 14, 60))
     symbols = _markers(embeddings, marker)
     for symbol, rows in symbols.values():
@@ -178,7 +178,7 @@ def det_figure(
         curves: scores and target flags by name.
         title: one line above the curves.
     """
-    figure, (axes,) = _figure(6.5, 6.5)
+    figure, (axes,) = blank_figure(6.5, 6.5)
     handles, names, n_trials = [], [], 0
     for i, (name, (scores, targets)) in enumerate(curves.items()):
         _, misses, false_alarms = det_points(scores, targets)
@@ -228,7 +228,7 @@ def histogram_figure(
         title: one line above.
     """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
-    figure, (axes,) = _figure(7.5, 4.5)
+    figure, (axes,) = blank_figure(7.5, 4.5)
     center, reach = (scores.max() + scores.min()) / 2, max(np.ptp(scores) / 2, 0.05)
     edges = np.linspace(center - reach, center + reach, 82)  # odd: equal scores get the middle bar
     handles: list[Any] = []
@@ -269,7 +269,7 @@ def input_figure(
             found=f"shape {np.shape(streams[bad[0]])}" if bad else "no stream",
             expected="(n_frames, n_dims), not empty",
         )  # fmt: skip
-    figure, panels = _figure(8, 0.6 + 2.6 * len(streams), len(streams))
+    figure, panels = blank_figure(8, 0.6 + 2.6 * len(streams), len(streams))
     for panel, (name, frames) in zip(panels, streams.items(), strict=True):
         end = len(frames) * hop_seconds
         if frames.shape[1] == 1:
@@ -305,8 +305,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         figure.savefig(file, format=suffix[1:], dpi=figure.dpi)
 
 
-def _figure(width: float, height: float, n_panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of panels one below the other, sizes in inches."""
+def blank_figure(width: float, height: float, n_panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of panels one below the other, which share the horizontal axis; sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0])

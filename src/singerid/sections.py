@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from singerid.objective_line import parse_objective
 
 
 def setting(
@@ -13,6 +15,11 @@ def setting(
     """One setting: `flag` is the short flag of the original implementation, if it had one."""
     extra = {"unit": unit, "flag": flag}
     return Field(default, description=help, json_schema_extra=extra, **bounds)  # type: ignore[arg-type]
+
+
+def _number(value: object) -> object:
+    """Digits, as flags give them, as the number: a choice among numbers knows no strings."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Section(BaseModel):
@@ -55,6 +62,15 @@ class BatchSettings(Section):
     n_singers: int = setting(8, "singers in a batch", flag="-spb", ge=2, le=4096)
     n_partials: int = setting(10, "partials of each singer in a batch", flag="-ups", ge=2, le=4096)
     partial_frames: int = setting(128, "length of a partial", unit="frames", flag="-nt", ge=8)
+    sampling: Literal["fair", "hard"] = setting(
+        "fair",
+        "which singers meet in a batch: any, or those of one gender and similar pitch (labels "
+        "gender and f0), which are the hardest to tell apart",
+    )
+    hard_share: float = setting(0.5, "share of such batches where the sampling is hard", ge=0, le=1)
+    spread_pitch: bool = setting(
+        False, "the partials of a singer in a batch lie apart in pitch (label f0)"
+    )
 
 
 class AugmentSettings(Section):
@@ -81,9 +97,79 @@ class AugmentSettings(Section):
         return self
 
 
+class BatchAugmentSettings(Section):
+    """How whole training batches are changed, where the training runs; nothing is, by default.
+
+    Acts on mel features of any origin: a store's, too. What noise, rooms, microphones and codecs
+    do to a partial stands in the section channel.
+    """
+
+    channel_probability: float = setting(
+        0.0, "chance that a partial goes through a channel (section channel)", ge=0, le=1
+    )
+    crop_probability: float = setting(
+        0.0, "chance that all partials of a batch are cut to one shorter length", ge=0, le=1
+    )
+    crop_min: float = setting(0.5, "least length left, as a share", gt=0, le=1)
+    mask_probability: float = setting(
+        0.0, "chance that frames and bands of a partial are masked (SpecAugment)", ge=0, le=1
+    )
+    time_masks: int = setting(2, "spans of frames masked in such a partial", ge=0, le=32)
+    time_mask_max: float = setting(0.1, "longest of them, as a share of the frames", ge=0, le=1)
+    band_masks: int = setting(2, "spans of mel bands masked", ge=0, le=32)
+    band_mask_max: float = setting(0.1, "widest of them, as a share of the bands", ge=0, le=1)
+    shift_probability: float = setting(
+        0.0, "chance that pitch and formants of a partial are shifted, as by a tape's speed",
+        ge=0, le=1,
+    )  # fmt: skip
+    shift_max: float = setting(0.5, "largest shift, up or down", unit="semitones", ge=0, le=12)
+    variants: int = setting(
+        1, "identities made of one singer by warping, the natural one included", ge=1, le=64
+    )
+    warp_share: float = setting(
+        0.5, "share of a batch's singers that are warped ones, where there are any", ge=0, le=1
+    )
+    warp_min: float = setting(
+        0.80, "lowest factor on a warped singer's pitch and formants", ge=0.5, le=1
+    )
+    warp_max: float = setting(1.25, "highest factor", ge=1, le=2)
+    warp_gap: float = setting(
+        0.05, "least distance of two variants' factors, and of 1, in nepers", ge=0, le=0.2
+    )
+
+    @property
+    def changes_anything(self) -> bool:
+        """False if every batch stays as it is."""
+        chances = (
+            self.channel_probability, self.crop_probability, self.mask_probability,
+            self.shift_probability,
+        )  # fmt: skip
+        return any(chances) or self.variants > 1
+
+
 class EncoderSettings(Section):
     """The network."""
 
+    kind: Literal["lstm", "resnet", "ecapa", "campplus", "redimnet"] = setting(
+        "lstm",
+        "architecture: LSTM (Wan et al. 2018, as the original), ResNet (He et al. 2016), "
+        "ECAPA-TDNN (Desplanques et al. 2020), CAM++ (Wang et al. 2023) or ReDimNet (Yakovlev et "
+        "al. 2024)",
+    )
+    pooling: Literal["auto", "last", "mean", "statistics", "attentive"] = setting(
+        "auto",
+        "how frames become one vector: the last frame's (LSTM only), their mean, mean and "
+        "deviation, both with learned weights, or what is usual for the architecture",
+    )
+    channels: int = setting(
+        0, "base width of a convolutional architecture, 0 for its paper's", ge=0, le=4096
+    )
+    depth: Annotated[Literal[10, 18, 34], BeforeValidator(_number)] = setting(
+        34, "layers of a ResNet"
+    )
+    stem_stride: Annotated[Literal[1, 2], BeforeValidator(_number)] = setting(
+        1, "a ResNet's stride along frequency in its first layer; 2 halves its work"
+    )
     hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
     n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
     dim: int = setting(256, "length of an embedding", flag="-es", ge=2, le=8192)
@@ -94,7 +180,20 @@ class EncoderSettings(Section):
         "(global), or of each dimension (feature)",
         flag="-nm",
     )
-    relu: bool = setting(True, "ReLU before the normalization (AutoVC's encoder has none)")
+    relu: bool = setting(
+        True, "LSTM only: ReLU before the normalization (AutoVC's encoder has none)"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.pooling == "last" and self.kind != "lstm":
+            raise ValueError(
+                f"pooling last is for the LSTM, whose last frame has seen all others: not for "
+                f"kind {self.kind}"
+            )
+        if self.kind == "ecapa" and self.channels % 8:
+            raise ValueError(f"channels {self.channels} of kind ecapa must be a multiple of 8")
+        return self
 
 
 class LossSettings(Section):
@@ -103,14 +202,49 @@ class LossSettings(Section):
     ge2e: Literal["softmax", "contrast"] = setting(
         "softmax", "variant of the GE2E loss (Wan et al. 2018, eq. 6 or 7)"
     )
-    objective: Literal["ge2e", "prediction", "total"] = setting(
-        "ge2e", "the loss that is optimized; all are logged", flag="-ul"
+    objective: str = setting(
+        "ge2e",
+        "the losses that are optimized, joined by +, with weights: aam + 0.5 prototypical; of aam, "
+        "ge2e, prediction, prototypical, supcon, total (ge2e + prediction)",
+        flag="-ul",
     )
-    init_scale: float = setting(10.0, "initial scale w of the similarities", gt=0)
-    init_bias: float = setting(-5.0, "initial bias b of the similarities")
+    init_scale: float = setting(
+        10.0, "initial scale w of the similarities (ge2e, prototypical)", gt=0
+    )
+    init_bias: float = setting(-5.0, "initial bias b of the similarities (ge2e)")
     scale_gradient: float = setting(
-        0.01, "factor on the gradients of scale and bias (Wan et al. 2018, section 3)", gt=0, le=1
+        0.01, "factor on the gradients of both (ge2e; Wan et al. 2018, section 3)", gt=0, le=1
     )
+    margin: float = setting(
+        0.2, "additive angular margin of aam (Deng et al. 2019, eq. 3)", unit="rad", ge=0, lt=1.57
+    )
+    margin_warmup: float = setting(
+        0.2, "share of the training during which the margin grows from 0", ge=0, le=1
+    )
+    scale: float = setting(30.0, "scale of aam's cosines (s in Deng et al. 2019)", gt=0, le=1000)
+    sub_centers: int = setting(
+        1, "class vectors of each singer in aam (Deng et al. 2020), 3 for noisy labels", ge=1, le=16
+    )
+    hard_singers: int = setting(
+        0, "nearest wrong singers that aam penalizes, 0 for none (inter-top-k, Zhao et al. 2021)",
+        ge=0, le=1000,
+    )  # fmt: skip
+    hard_margin: float = setting(
+        0.06, "the penalty: their angle counts as smaller by this", unit="rad", ge=0, lt=1.57
+    )
+    n_queries: int = setting(
+        1, "partials of each singer that prototypical compares with the others' mean "
+        "(Chung et al. 2020)", ge=1, le=4095,
+    )  # fmt: skip
+    temperature: float = setting(
+        0.07, "of supcon: cosines are divided by it (Khosla et al. 2020)", gt=0, le=10
+    )
+
+    @field_validator("objective")
+    @classmethod
+    def _check(cls, line: str) -> str:
+        parse_objective(line)
+        return line
 
 
 class TrainSettings(Section):
@@ -127,7 +261,27 @@ class TrainSettings(Section):
         flag="-p", ge=1,
     )  # fmt: skip
     threshold: float = setting(0.0, "smallest change that counts as improvement", flag="-et", ge=0)
-    learning_rate: float = setting(1e-4, "of the Adam optimizer", flag="-lri", gt=0, le=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = setting(
+        "adam", "adamw decouples weight decay; sgd has Nesterov's momentum of 0.9"
+    )
+    learning_rate: float = setting(
+        1e-4, "of the optimizer, at its highest", flag="-lri", gt=0, le=1
+    )
+    weight_decay: float = setting(0.0, "of matrices and kernels", ge=0, le=1)
+    warmup_steps: int = setting(0, "steps in which the learning rate rises from 0", ge=0)
+    schedule: Literal["constant", "cosine"] = setting(
+        "constant", "the learning rate stays, or falls on a cosine to 0 at the last step"
+    )
+    accumulate: int = setting(1, "batches whose gradients make one step", ge=1)
+    average: float = setting(
+        0.0, "decay of a moving average of the weights, which is then what is validated and kept; "
+        "0 for none", ge=0, lt=1,
+    )  # fmt: skip
+    monitor: Literal["ge2e_loss", "trial_eer"] = setting(
+        "ge2e_loss",
+        "what early stopping and the choice of the best encoder look at: the loss of "
+        "the validation batches, or the equal error rate of fixed trials of whole recordings",
+    )
     freeze: str = setting(
         "", "encoder weights that stay as they are: beginnings of their names, with commas (lstm)"
     )
@@ -138,8 +292,23 @@ class TrainSettings(Section):
     workers: int = setting(
         0, "processes that assemble batches beside the training", flag="-w", ge=0, le=256
     )
+    projector: bool = setting(
+        False, "write the validation recordings' map for TensorBoard's projector at the end"
+    )
     log_every: int = setting(10, "training steps between two logged lines", ge=1)
     seed: int = setting(0, "seed of weights and batches", ge=0, lt=2**32)
+
+
+class ValidationSettings(Section):
+    """Fixed trials of the validation singers, scored after every cycle."""
+
+    recordings: int = setting(
+        200, "recordings in the trials, shared among corpora and singers", ge=4, le=2000
+    )
+    seconds: float = setting(
+        4.0, "the middle of each recording, so much of it", unit="s", gt=0, le=600
+    )
+    seed: int = setting(0, "seed of the draw; not the run's, so that runs compare", ge=0, lt=2**32)
 
 
 class EmbedSettings(Section):

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from singerid import metrics
 from singerid.config import Config
-from singerid.encoders import build_encoder
+from singerid.encoders import Encoder, build_encoder
 from singerid.errors import ConfigError, SingeridError
-from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
+from singerid.health import embedding_health
+from singerid.losses import (
+    AAMLoss,
+    GE2ELoss,
+    Objective,
+    PredictionLoss,
+    build_loss,
+    gather_embeddings,
+    prototype_logits,
+    similarity_matrix,
+)
+from singerid.optimization import WeightAverage, build_optimizer, learning_rate_at
 from singerid.precision import autocast
 from singerid.spec import FeatureSpec
+from singerid.trial_validation import TrialValidation
 
 Figures = dict[str, float]
-MONITORED = "valid/ge2e_loss"
-"""What early stopping and the choice of the best encoder look at."""
-_NAMES = ("ge2e_loss", "prediction_loss", "total_loss", "accuracy", "prediction_accuracy")
+MONITORED = "valid/monitored"
+"""What early stopping looks at: `train.monitor`, by Lightning's name for it."""
+NAMES = ("ge2e_loss", "prediction_loss", "total_loss", "accuracy", "prediction_accuracy")
+"""Figures that every training and validation batch has."""
 
 
 class SingerTask(L.LightningModule):  # type: ignore[misc]
@@ -32,14 +46,17 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     * ``ge2e_loss``;
     * ``accuracy``: share of partials whose nearest centroid in the batch is their own singer's,
       the partial itself left out of it;
-    * ``prediction_loss`` and ``prediction_accuracy``: of the linear head over the training
-      singers. Validation singers are not among them; there, centroids of one half of the
-      partials predict the other half (`singerid.losses.prototype_logits`);
+    * ``prediction_loss`` and ``prediction_accuracy``: of the head over the training singers
+      (AAM-softmax's without its margin, or a linear one). Validation singers are not among
+      them; there, centroids of one half of the partials predict the other half
+      (`singerid.losses.prototype_logits`);
     * ``total_loss``: the sum of both losses;
-    * ``eer`` (validation only): of all cosines between partials and centroids of the cycle.
+    * ``eer`` (validation only): of all cosines between partials and centroids of the cycle;
+    * training only: ``objective``, what is optimized, each loss in it that is not named yet, and
+      ``gradient_norm``, before it is clipped.
 
-    Whichever loss is the objective, the parameters of the other (head, or scale and bias) are
-    trained on detached embeddings, so that its figures mean something too.
+    Whatever the objective, GE2E and prediction are measured, and their parameters (head, scale
+    and bias) trained, if need be on detached embeddings, so that the figures mean something.
     """
 
     def __init__(self, config: Config, spec: FeatureSpec, n_singers: int, data: str = "") -> None:
@@ -49,20 +66,63 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
             "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data
         }  # fmt: skip
         self.encoder = build_encoder(config.encoder, spec.n_inputs, spec.n_pitch_classes)
-        self.ge2e = GE2ELoss(
-            config.loss.ge2e, config.loss.init_scale, config.loss.init_bias,
-            config.loss.scale_gradient,
-        )  # fmt: skip
         freeze(self.encoder, config.train.freeze)
-        self.prediction = PredictionLoss(config.encoder.dim, n_singers)
+        self.objective = Objective(config.loss, config.encoder.dim, n_singers)
+        missing = {"ge2e", "prediction"} - self.objective.losses.keys()
+        if "aam" in self.objective.losses:
+            missing -= {"prediction"}
+        self.measured = nn.ModuleDict(
+            {
+                name: build_loss(name, config.loss, config.encoder.dim, n_singers)
+                for name in sorted(missing)
+            }
+        )
+        decay = config.train.average
+        self.average = WeightAverage(self.encoder, decay) if decay > 0 else None
+        others = sorted(self.objective.losses.keys() - {"ge2e", "prediction"})
+        self.train_names = (
+            *NAMES,
+            *(f"{name}_loss" for name in others),
+            "objective",
+            "gradient_norm",
+        )
+        self.steps_before = 0
+        self.trials: TrialValidation | None = None
         self.train_figures: list[Tensor] = []
         self.valid_figures: list[Tensor] = []
         self._valid_scores: list[tuple[Tensor, Tensor]] = []
+        self._trial_figures: Figures = {}
 
-    def embed(self, features: Tensor) -> Tensor:
+    @property
+    def monitor(self) -> str:
+        """The validation figure that decides: of trials, only where there are any."""
+        return "ge2e_loss" if self.trials is None else self.config.train.monitor
+
+    @property
+    def kept(self) -> Encoder:
+        """The encoder that is validated and saved: the weights' average, if there is one."""
+        return self.encoder if self.average is None else cast(Encoder, self.average.module)
+
+    @property
+    def ge2e(self) -> GE2ELoss:
+        """The GE2E loss, whether it is optimized or only measured."""
+        measured = "ge2e" in self.measured
+        return cast(GE2ELoss, (self.measured if measured else self.objective.losses)["ge2e"])
+
+    @property
+    def step(self) -> int:
+        """Number of steps done, those of a run whose weights were taken over counted in."""
+        return int(self.global_step) + self.steps_before
+
+    def start_average(self) -> None:
+        """Let the average begin with the encoder's weights as they are now."""
+        if self.average is not None:
+            self.average.module.load_state_dict(self.encoder.state_dict())
+
+    def embed(self, features: Tensor, encoder: Encoder | None = None) -> Tensor:
         """`(n_singers, n_partials, n_frames, n_dims)` → `(n_singers · n_partials, dim)`."""
         with autocast(self.config.train.precision == "bf16", self.device):
-            vectors: Tensor = self.encoder(features.flatten(0, 1))
+            vectors: Tensor = (encoder or self.encoder)(features.flatten(0, 1))
         return vectors.float()
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -76,24 +136,39 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         features, singers = batch
         vectors = self.embed(features)
         classes = singers.repeat_interleave(features.shape[1])
-        objective = self.config.loss.objective
-        for_ge2e = vectors.detach() if objective == "prediction" else vectors
-        for_head = vectors.detach() if objective == "ge2e" else vectors
-        cosines, own = similarity_matrix(for_ge2e, classes)
-        ge2e_loss = self.ge2e.from_similarities(cosines, own)
-        logits = self.prediction.head(for_head)
+        cosines, own = similarity_matrix(*gather_embeddings(vectors, classes))
+        progress = min(1.0, self.step / self.config.train.steps)
+        found = self.objective(vectors, classes, progress, (cosines, own))
+        detached = vectors.detach()
+        logits = self._logits(detached)
+        if "ge2e" in self.measured:
+            found["ge2e"] = self.ge2e.from_similarities(cosines.detach(), own)
         prediction_loss = F.cross_entropy(logits, classes)
-        total = ge2e_loss + prediction_loss
-        check_finite(float(total.detach()), self.global_step + 1)
-        self.train_figures.append(
-            _figures(cosines, own, ge2e_loss, logits, classes, prediction_loss)
-        )
-        return total
+        loss: Tensor = found["objective"]
+        if "ge2e" in self.measured:
+            loss = loss + found["ge2e"]
+        if "prediction" in self.measured:
+            loss = loss + prediction_loss
+        check_finite(float(loss.detach()), self.step + 1)
+        figures = _figures(cosines, own, found["ge2e"], logits, classes, prediction_loss)
+        named = [found[name.removesuffix("_loss")] for name in self.train_names[len(NAMES) : -1]]
+        more = torch.stack([value.detach() for value in named])
+        self.train_figures.append(torch.cat([figures, more, more.new_full((1,), math.nan)]))
+        return loss
+
+    def _logits(self, vectors: Tensor) -> Tensor:
+        """Logits over the training singers of `(n, dim)`: of AAM-softmax, or of a linear head."""
+        if "aam" in self.objective.losses:
+            with torch.no_grad():
+                return cast(AAMLoss, self.objective.losses["aam"]).logits(vectors)
+        measured = "prediction" in self.measured
+        losses = self.measured if measured else self.objective.losses
+        return cast(Tensor, cast(PredictionLoss, losses["prediction"]).head(vectors))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One batch of singers that training never sees."""
         features, singers = batch
-        vectors = self.embed(features)
+        vectors = self.embed(features, self.kept)
         classes = singers.repeat_interleave(features.shape[1])
         cosines, own = similarity_matrix(vectors, classes)
         ge2e_loss = self.ge2e.from_similarities(cosines, own)
@@ -103,37 +178,64 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         self._valid_scores.append((cosines, F.one_hot(own, cosines.shape[1]).bool()))
 
     def on_validation_epoch_end(self) -> None:
-        """Hand the monitored loss to early stopping."""
-        loss = means(self.valid_figures)["ge2e_loss"]
-        check_finite(loss, self.global_step)
-        self.log(MONITORED, loss, logger=False)
+        """Score the trials, and hand early stopping its figure."""
+        loss = means(self.valid_figures, NAMES)["ge2e_loss"]
+        check_finite(loss, self.step)
+        figures = {"ge2e_loss": loss}
+        if self.trials is not None:
+            result = self.trials(self.kept, self.config.train.precision == "bf16")
+            health = embedding_health(result.embeddings, result.singers)
+            self._trial_figures = {**result.figures, **health}
+            figures |= self._trial_figures
+        self.log(MONITORED, figures[self.monitor], logger=False)
 
     def take_train_figures(self) -> list[Tensor]:
-        """What the steps since the last call measured."""
+        """What the steps since the last call measured, in the order of `train_names`."""
         taken, self.train_figures = self.train_figures, []
         return taken
 
     def take_valid_figures(self) -> Figures:
-        """Means over the validation batches, and their joint equal error rate."""
+        """Means over the validation batches, their joint equal error rate, and the trials'."""
         taken, self.valid_figures = self.valid_figures, []
         scores, self._valid_scores = self._valid_scores, []
         all_scores = torch.cat([cosines.flatten() for cosines, _ in scores]).cpu().numpy()
         targets = torch.cat([own.flatten() for _, own in scores]).cpu().numpy()
-        return means(taken) | {"eer": metrics.eer(all_scores, targets)[0]}
+        trials, self._trial_figures = self._trial_figures, {}
+        return means(taken, NAMES) | {"eer": metrics.eer(all_scores, targets)[0]} | trials
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over everything that is not frozen."""
-        free = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(free, lr=self.config.train.learning_rate)
+        """The optimizer over everything that is not frozen."""
+        parts = {"encoder": self.encoder, "objective": self.objective, "measured": self.measured}
+        return build_optimizer(nn.ModuleDict(parts), self.config.train)
 
-    def on_train_start(self) -> None:
-        """A resumed run takes the learning rate that is asked for, not the checkpoint's."""
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.config.train.learning_rate
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Limit the norm of the gradients, and note what it was."""
+        free = [p for p in self.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(free, gradient_clip_val)
+        for figures in self.train_figures[-self.config.train.accumulate :]:
+            figures[-1] = norm
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
+        """One step at the learning rate of its number, which the average then takes in."""
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.step, self.config.train)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.average is not None:
+            self.average.update_parameters(self.encoder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the weights belong to (see `singerid.train`)."""
         checkpoint["singerid"] = self.identity
+        checkpoint["steps_before"] = self.steps_before
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count on from where the weights came from."""
+        self.steps_before = int(checkpoint["steps_before"])
 
 
 def freeze(encoder: torch.nn.Module, beginnings: str) -> None:
@@ -170,7 +272,7 @@ def _figures(
     cosines: Tensor, own: Tensor, ge2e_loss: Tensor,
     logits: Tensor, classes: Tensor, prediction_loss: Tensor,
 ) -> Tensor:  # fmt: skip
-    """The values of `_NAMES`, as one tensor: no waiting for a GPU at every step."""
+    """The values of `NAMES`, as one tensor: no waiting for a GPU at every step."""
     accuracy = (cosines.argmax(dim=1) == own).float().mean()
     prediction_accuracy = (logits.argmax(dim=1) == classes).float().mean()
     total = ge2e_loss + prediction_loss
@@ -178,8 +280,13 @@ def _figures(
     return torch.stack([value.detach() for value in values])
 
 
-def means(figures: list[Tensor]) -> Figures:
-    """Mean of each figure over steps; empty for none."""
+def means(figures: list[Tensor], names: tuple[str, ...]) -> Figures:
+    """Mean of each figure over steps; empty for none.
+
+    Args:
+        figures: `(len(names),)` of each step.
+        names: of the figures.
+    """
     if not figures:
         return {}
-    return dict(zip(_NAMES, torch.stack(figures).mean(dim=0).tolist(), strict=True))
+    return dict(zip(names, torch.stack(figures).mean(dim=0).tolist(), strict=True))

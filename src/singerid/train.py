@@ -29,8 +29,13 @@ from singerid.data import TrainingData
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
 from singerid.keeper import Keeper
+from singerid.model_card import write_model_card
 from singerid.precision import choose_precision, flushed_denormals
+from singerid.projector import write_projector
+from singerid.sections import TrainSettings
 from singerid.task import MONITORED, Figures, SingerTask
+from singerid.trial_validation import plan_trials
+from singerid.watcher import Watcher
 
 
 def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
@@ -69,15 +74,19 @@ class _CycleSampler(Sampler[int]):
     interrupted one would have seen next.
     """
 
-    def __init__(self, current_step: Callable[[], int], train_iters: int) -> None:
-        self._current_step, self._train_iters = current_step, train_iters
+    def __init__(self, current_step: Callable[[], int], settings: TrainSettings) -> None:
+        self._current_step, self._settings = current_step, settings
 
     def __iter__(self) -> Iterator[int]:
-        step = self._current_step()
-        return iter(range(step, (step // self._train_iters + 1) * self._train_iters))
+        step, cycle, batches = (
+            self._current_step(),
+            self._settings.train_iters,
+            self._settings.accumulate,
+        )
+        return iter(range(step * batches, (step // cycle + 1) * cycle * batches))
 
     def __len__(self) -> int:
-        return self._train_iters
+        return self._settings.train_iters * self._settings.accumulate
 
 
 class _Stopping(EarlyStopping):  # type: ignore[misc]
@@ -112,12 +121,12 @@ class Outcome:
     Attributes:
         step: the last step.
         reason: why it ended.
-        best_loss: lowest validation GE2E loss.
+        best: lowest value of the validation figure that was monitored (`train.monitor`).
     """
 
     step: int
     reason: str
-    best_loss: float
+    best: float
 
 
 @flushed_denormals()
@@ -177,14 +186,29 @@ def fit(
             if maker is not None:
                 run.save_input_pictures(path, maker, split, data.spec)
         first_step = initial.step if initial else 0
+    task.steps_before = 0 if resume else first_step
+    task.trials, lines = plan_trials(
+        data.valid_store, config.batch.partial_frames, config.validation
+    )
+    for line in lines:
+        say(f"warning: {line}")
+    if task.trials:
+        say(task.trials.summary)
     n_singers = len(data.train.singers)
     say(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
     log = None if validate_only else run.RunLog(path, first_step)
-    keeper = Keeper(path, log, data.spec, provenance or {}, on_step, on_cycle)
-    keeper.first_step, keeper.steps_before = first_step, 0 if resume else first_step
+    watcher = Watcher(config, say)
+
+    def end_of_cycle(step: int, train: Figures, valid: Figures, best: bool) -> None:
+        on_cycle(step, train, valid, best)
+        if train:
+            watcher.cycle(step, train, valid)
+
+    keeper = Keeper(path, log, data.spec, provenance or {}, on_step, end_of_cycle)
+    keeper.first_step = first_step
     stopping = _Stopping(
         MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
     )
@@ -192,14 +216,15 @@ def fit(
         trainer = L.Trainer(
             accelerator="auto", devices=1, max_epochs=-1,
             logger=False if validate_only else _tensorboard(path, config, first_step),
-            callbacks=[*([stopping] if data.valid else []), keeper],
+            callbacks=[*([stopping] if data.valid else []), watcher, keeper],
             gradient_clip_val=config.train.gradient_clip,
+            accumulate_grad_batches=config.train.accumulate,
             limit_val_batches=None if data.valid else 0, num_sanity_val_steps=0,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, log_every_n_steps=1,
         )  # fmt: skip
         loader = _loader(
-            data.train, config, _CycleSampler(lambda: trainer.global_step, config.train.train_iters)
+            data.train, config, _CycleSampler(lambda: trainer.global_step, config.train)
         )
         numbers = range(config.train.val_iters)
         valid_loader = _loader(data.valid, config, numbers) if data.valid else None
@@ -208,14 +233,28 @@ def fit(
                 trainer.validate(
                     task, valid_loader, ckpt_path=checkpoint, verbose=False, weights_only=True
                 )
-                return Outcome(first_step, "was validated", keeper.best_loss)
+                return Outcome(first_step, "was validated", keeper.best)
             trainer.fit(task, loader, valid_loader, ckpt_path=checkpoint, weights_only=True)
+    _describe(path, task, config, list(watcher.alarms.said.values()), say)
     step = keeper.step(trainer)
     reached = step >= config.train.steps
     reason = "reached the step limit"
     if not reached:
         reason = f"no improvement in {config.train.patience} cycles"
-    return Outcome(step, reason, keeper.best_loss)
+    return Outcome(step, reason, keeper.best)
+
+
+def _describe(
+    path: Path, task: SingerTask, config: Config, alarms: list[str], say: Callable[[str], object]
+) -> None:
+    """Write the model card, and a map for TensorBoard if asked; neither can fail a run."""
+    try:
+        write_model_card(path, alarms=alarms)
+        if config.train.projector and task.trials is not None:
+            result = task.trials(task.kept, config.train.precision == "bf16")
+            write_projector(path, result.embeddings, task.trials.recordings)
+    except SingeridError as error:
+        say(f"warning: {error}")
 
 
 def _prepare(task: SingerTask, data: TrainingData, initial: Initial | None) -> None:
@@ -228,6 +267,7 @@ def _prepare(task: SingerTask, data: TrainingData, initial: Initial | None) -> N
     elif task.encoder.normalization.needs_statistics:
         mean, variance = map(torch.as_tensor, data.statistics())
         task.encoder.normalization.set_statistics(mean.float(), variance.float())
+    task.start_average()
 
 
 @flushed_denormals()

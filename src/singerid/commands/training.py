@@ -150,7 +150,11 @@ def _figures(figures: Figures) -> str:
         f"prediction {figures['prediction_loss']:.4f}  accuracy {figures['accuracy']:.1%}  "
         f"prediction accuracy {figures['prediction_accuracy']:.1%}"
     )
-    return text + (f"  EER {figures['eer']:.1%}" if "eer" in figures else "")
+    if "eer" in figures:
+        text += f"  EER {figures['eer']:.1%}"
+    if "trial_eer" in figures:
+        text += f"  trials {figures['trial_eer']:.1%}"
+    return text
 
 
 def import_weights(arguments: argparse.Namespace) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from singerid.encoders.campplus import CAMPPlusEncoder
+from singerid.encoders.ecapa import ECAPAEncoder
+from singerid.encoders.encoder import Encoder
 from singerid.encoders.lstm import LSTMEncoder
+from singerid.encoders.redimnet import ReDimNetEncoder
+from singerid.encoders.resnet import ResNetEncoder
 from singerid.sections import EncoderSettings
 
+__all__ = ["Encoder", "build_encoder"]
 
-def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) -> LSTMEncoder:
+
+def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) -> Encoder:
     """The encoder that the settings ask for, with fresh weights.
 
     Args:
@@ -14,7 +23,20 @@ def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) 
         n_inputs: values per frame of its input.
         n_classes: how many of them, the last ones, are a one-hot pitch.
     """
-    return LSTMEncoder(
-        n_inputs, settings.hidden_size, settings.n_layers, settings.dim, relu=settings.relu,
-        normalization=settings.normalization, n_classes=n_classes,
-    )  # fmt: skip
+    s = settings
+    # What is not set is left to each architecture, whose own defaults are its paper's.
+    options: dict[str, Any] = {"normalization": s.normalization, "n_classes": n_classes}
+    if s.pooling != "auto":
+        options["pooling"] = s.pooling
+    if s.kind == "lstm":
+        return LSTMEncoder(n_inputs, s.hidden_size, s.n_layers, s.dim, relu=s.relu, **options)
+    if s.channels:
+        options["channels"] = s.channels
+    if s.kind == "resnet":
+        return ResNetEncoder(n_inputs, s.dim, depth=s.depth, stem_stride=s.stem_stride, **options)
+    kinds: dict[str, type[ECAPAEncoder | CAMPPlusEncoder | ReDimNetEncoder]] = {
+        "ecapa": ECAPAEncoder,
+        "campplus": CAMPPlusEncoder,
+        "redimnet": ReDimNetEncoder,
+    }
+    return kinds[s.kind](n_inputs, s.dim, **options)

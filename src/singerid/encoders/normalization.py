@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from singerid.encoders.masking import masked_mean
+
 NormalizationKind = Literal["none", "range", "standard", "level", "global", "feature"]
 LEVEL_RANGE = 0.7  # of the default front end's scale: 70 dB
 
@@ -57,25 +59,49 @@ class Normalization(nn.Module):
         self.mean.copy_(mean.expand_as(self.mean))
         self.deviation.copy_(variance.sqrt().clamp_min(1e-6).expand_as(self.deviation))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`(batch, n_frames, n_inputs)` → the same shape."""
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalize; padding changes nothing, and is not zero afterwards.
+
+        Args:
+            features: `(batch, n_frames, n_inputs)`.
+            mask: bool `(batch, n_frames)`, False in the padding; None if there is none.
+
+        Returns:
+            The same shape.
+        """
         if self.kind == "none":
             return features
-        normalized = self._normalize(features[..., : self.n_dims])
+        normalized = self._normalize(features[..., : self.n_dims], mask)
         if features.shape[-1] == self.n_dims:
             return normalized
         return torch.cat([normalized, features[..., self.n_dims :]], dim=-1)
 
-    def _normalize(self, features: Tensor) -> Tensor:
+    def _normalize(self, features: Tensor, mask: Tensor | None) -> Tensor:
         if self.kind == "range":
-            low, high = features.amin(dim=(1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
+            low, high = _lowest(features, mask), -_lowest(-features, mask)
             return (features - low) / (high - low).clamp_min(1e-6)
         if self.kind == "level":
-            floor = features.amax(dim=(1, 2), keepdim=True) - LEVEL_RANGE
-            features = torch.maximum(features, floor)
-            return features - features.mean(dim=(1, 2), keepdim=True)
+            features = torch.maximum(features, -_lowest(-features, mask) - LEVEL_RANGE)
+            return features - _mean(features, mask)
         if self.kind == "standard":
-            mean = features.mean(dim=(1, 2), keepdim=True)
-            deviation = features.std(dim=(1, 2), keepdim=True, unbiased=False)
+            mean = _mean(features, mask)
+            if mask is None:
+                deviation = features.std(dim=(1, 2), keepdim=True, unbiased=False)
+            else:
+                deviation = _mean((features - mean).square(), mask).sqrt()
             return (features - mean) / deviation.clamp_min(1e-6)
         return (features - self.mean) / self.deviation
+
+
+def _mean(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of each row over time and frequency: `(batch, 1, 1)`."""
+    if mask is None:
+        return features.mean(dim=(1, 2), keepdim=True)
+    return masked_mean(features, mask).mean(dim=2, keepdim=True)
+
+
+def _lowest(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Least value of each row over time and frequency: `(batch, 1, 1)`."""
+    if mask is not None:
+        features = features.masked_fill(~mask.unsqueeze(2), torch.inf)
+    return features.amin(dim=(1, 2), keepdim=True)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from singerid.batches import Batch, fair_draw
+from singerid.batches import Batch, hard_draw
 from singerid.errors import StoreError
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.resinging.bank_tensors import BankTensors
 from singerid.resinging.draws import seeded
 from singerid.resinging.resung import ResungBatches
+from singerid.sampling import fair_draw
 from singerid.sections import BatchSettings
 from singerid.voicebank.bank import VoiceBank
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 class BankBatchMaker:
@@ -65,10 +74,36 @@ class BankBatchMaker:
         self.spec = self._resung.spec
         variants = [f"~{v}" if v else "" for v in range(resing.variants)]
         self.singers = [f"{name}{variant}" for name in tensors.names for variant in variants]
+        key = (seed, self._split, 1)
+        fair = partial(fair_draw, n_identities, self.n_singers, seed=key)
+        self._draw_singers: Callable[[int], IntArray] = fair
+        if settings.sampling == "hard" and split == "train":
+            known = [(bank.genders[i], bank.singers[i]) for i in rows]
+            gender_of = {singer: gender for gender, singer in reversed(known)}
+            genders = [gender_of[name] for name in tensors.names for _ in variants]
+            hard, warnings = hard_draw(
+                genders, self._pitch(tensors, resing), self.n_singers, settings.hard_share, key
+            )
+            self._draw_singers = hard or fair
+            self.warnings += [f"{split}: {warning}" for warning in warnings]
+
+    def _pitch(self, tensors: BankTensors, resing: ResingSettings) -> FloatArray:
+        """Median F0 of each identity in semitones, as its warp moves it; NaN if unknown."""
+        f0 = tensors.median_f0.cpu().numpy().astype(np.float64)
+        own = np.split(f0[tensors.order.cpu()], tensors.first[1:-1].cpu())
+        heard = [median[median > 0] for median in own]
+        hertz = np.array([np.median(f0) if len(f0) else np.nan for f0 in heard])
+        people = self._resung.people
+        ln = np.zeros((len(own), people.variants))
+        if resing.warp_role == "identity":
+            places = people.uniforms[:, 0].reshape(ln.shape).double().numpy()
+            low, high = math.log(resing.warp_min), math.log(resing.warp_max)
+            ln[:, 1:] = resing.pitch_coupling * (low + (high - low) * places[:, 1:])
+        return np.asarray(12 * (np.log2(hertz)[:, None] + ln / math.log(2)).ravel())
 
     def batch(self, t: int) -> Batch:
         """Batch number `t`, counted from 0."""
-        chosen = fair_draw(len(self.singers), self.n_singers, t, (self._seed, self._split, 1))
+        chosen = self._draw_singers(t)
         identities = torch.from_numpy(chosen).repeat_interleave(self.settings.n_partials)
         crops = self._resung.crops(identities, seeded(self._seed, 3 * t + self._split))
         frames = crops.frames.cpu().numpy()

@@ -6,6 +6,7 @@ without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from singerid.errors import ConfigError
 from singerid.features.world import WorldAnalysis, fft_size, synthesize
 from singerid.resing_settings import ResingSettings
 from singerid.resinging.bank_tensors import BankTensors
-from singerid.resinging.draws import seeded
+from singerid.resinging.draws import Draws, seeded
 from singerid.resinging.plan import Plan, draw_plan
 from singerid.resinging.render import envelope_nepers, noise_nepers
 from singerid.resinging.traits import Identities
@@ -37,10 +38,12 @@ class Resung:
     Attributes:
         samples: float32 `(n_samples,)`, at the bank's sample rate and the recording's level.
         plan: what was sung, one crop.
+        traits: of the voice in this song (`singerid.resinging.traits.traits_of`).
     """
 
     samples: AudioArray
     plan: Plan
+    traits: Mapping[str, float]
 
 
 def resing(
@@ -72,12 +75,14 @@ def resing(
         if not 0 <= value < n:
             raise ConfigError(f"no such {name}", found=value, expected=f"0 … {n - 1}")
     people = Identities(len(bank.names), settings)
-    identity = int(bank.singers[row]) * people.variants + variant
+    identity = torch.tensor([int(bank.singers[row]) * people.variants + variant])
     plan = draw_plan(
-        bank, torch.tensor([row]), torch.tensor([identity]), people, seeded(seed), settings,
+        bank, torch.tensor([row]), identity, people, seeded(seed), settings,
         n_frames=1 + round(seconds / hop_seconds), hop_seconds=hop_seconds,
     )  # fmt: skip
-    return Resung(resing_waveform(bank, plan), plan)
+    traits = people.draw(identity, Draws(1, seeded(seed), bank.device))  # the plan's first draw
+    values = {name: float(value) for name, value in traits.items()}
+    return Resung(resing_waveform(bank, plan), plan, values)
 
 
 def resing_waveform(bank: BankTensors, plan: Plan, crop: int = 0) -> AudioArray:

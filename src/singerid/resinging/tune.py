@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from singerid.resing_settings import ResingSettings
@@ -23,8 +24,9 @@ _SCALES = (
 )  # fmt: skip
 """Semitones of seven degrees: major, minor, Dorian, Mixolydian, and a pentatonic that repeats."""
 _MOVES = (-3, -2, -1, -1, 0, 1, 1, 2, 3)  # degrees from one note to the next, equally likely
-_SCOOP_SECONDS = 0.07  # time constant
+_SCOOP_SECONDS = 0.06  # until a scoop is deepest
 _SWELL_SECONDS = 0.25  # of a vibrato, until its full extent
+_LEAVE_SECONDS = 0.08  # before the next note, in which vibrato and scoop end: F0 does not jump
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +68,14 @@ def draw_tune(
     begins = _draw_notes(n_frames * hop_seconds, settings, draws)
     pitches = _draw_pitches(center, begins.shape[1], settings, draws)
     since, note = _since(begins, time)
+    leaving = ((_until(begins, note) - time) / _LEAVE_SECONDS).clamp(0, 1)
 
     semitones = _glide(pitches, begins, time, settings, draws)
     scoops = draws.happens(settings.scoop_probability, (begins.shape[1],))
     depths = scoops * draws.normal((begins.shape[1],)).abs() * (settings.scoop_cents / 100)
-    semitones -= depths.gather(1, note) * torch.exp(-since / _SCOOP_SECONDS)
-    semitones += _vibrato(traits, since, time, settings, draws)
+    place = since / _SCOOP_SECONDS
+    semitones -= leaving * depths.gather(1, note) * (place * torch.exp(1 - place)).square()
+    semitones += leaving * _vibrato(traits, since, time, settings, draws)
     semitones += settings.drift_cents / 100 * draws.wander(time, 0.2, 2.0)
     slope = torch.gradient(semitones, spacing=hop_seconds, dim=1)[0] * (math.log(2) / 12)
     semitones += settings.jitter_cents / 100 * draws.normal((n_frames,))
@@ -117,6 +121,11 @@ def _since(begins: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     times = time.expand(len(begins), -1).contiguous()
     note = (torch.searchsorted(begins.contiguous(), times, right=True) - 1).clamp(min=0)
     return times - begins.gather(1, note), note
+
+
+def _until(begins: Tensor, note: Tensor) -> Tensor:
+    """Seconds at which the note after the current one begins, `(n_crops, n_frames)`."""
+    return F.pad(begins[:, 1:], (0, 1), value=math.inf).gather(1, note)
 
 
 def _glide(

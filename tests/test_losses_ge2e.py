@@ -1,4 +1,4 @@
-"""Losses against loops written from the paper (Wan et al. 2018), equation by equation."""
+"""GE2E against loops written from the paper (Wan et al. 2018), equation by equation."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from singerid.losses import GE2ELoss, PredictionLoss, prototype_logits, similarity_matrix
+from singerid.losses import GE2ELoss, similarity_matrix
 
 
 @pytest.fixture(autouse=True)
@@ -182,40 +182,6 @@ def test_degenerate_vectors_give_finite_losses_and_gradients(variant, kind):
 def test_too_few_are_refused(singers):
     with pytest.raises(ValueError, match="two singers with at least two embeddings each"):
         similarity_matrix(torch.zeros(len(singers), 4), torch.tensor(singers, dtype=torch.int64))
-
-
-def test_prediction_equals_cross_entropy_by_hand():
-    loss = PredictionLoss(6, 3).double()
-    vectors, classes = unit(5, seed=4), [2, 0, 1, 1, 0]
-    weight, bias = loss.head.weight.detach().numpy(), loss.head.bias.detach().numpy()
-    expected = 0.0
-    for vector, c in zip(vectors.numpy(), classes, strict=True):
-        logits = [float(weight[k] @ vector + bias[k]) for k in range(3)]
-        expected += math.log(sum(map(math.exp, logits))) - logits[c]
-    assert loss(vectors, torch.tensor(classes)).item() == pytest.approx(expected / 5, rel=1e-9)
-    gradcheck = torch.autograd.gradcheck
-    assert gradcheck(lambda v: loss(v, torch.tensor(classes)), (vectors.requires_grad_(),))
-
-
-@pytest.mark.parametrize("n_partials", [2, 3, 4, 7])
-def test_prototypes_equal_the_loops(n_partials):
-    n_singers, scale = 3, 4.0
-    vectors = unit(n_singers * n_partials, seed=n_partials)
-    logits, classes = prototype_logits(vectors, n_singers, torch.tensor(scale))
-    rows = vectors.numpy().reshape(n_singers, n_partials, -1)
-    half = n_partials // 2
-    expected, right = [], []
-    for singer in range(n_singers):
-        for query in range(half, n_partials):
-            expected.append(
-                [
-                    scale * cosine(rows[singer, query], rows[other, :half].mean(axis=0))
-                    for other in range(n_singers)
-                ]
-            )
-            right.append(singer)
-    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-12)
-    assert classes.tolist() == right
 
 
 def test_loss_falls_when_descended():
