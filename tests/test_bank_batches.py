@@ -7,6 +7,7 @@ import torch
 from singerid.errors import StoreError
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
 from singerid.resinging.batches import BankBatchMaker
+from singerid.resinging.draws import Draws, seeded
 from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec, MelSettings
 from singerid.voicebank.parametric import bank_from_voices
@@ -83,3 +84,26 @@ def test_same_numbers_with_other_threads(bank):
         np.testing.assert_allclose(maker.batch(0).features, expected, atol=1e-5)
     finally:
         torch.set_num_threads(n_threads)
+
+
+def test_hard_batches_hold_one_gender_and_similar_pitch():
+    rng = np.random.default_rng(1)
+    singers = [draw_singer(rng, f"s{i:02d}", "FM"[i // 8]) for i in range(16)]
+    spec = BankSpec(features=FeatureSpec(mel=MelSettings(n_fft=512, hop_length=160)))
+    bank = bank_from_voices(singers, rng, spec=spec)
+    hard = SMALL.model_copy(update={"n_singers": 4, "sampling": "hard", "hard_share": 1.0})
+    maker = make(bank, settings=hard)
+    assert maker.warnings == []
+    shown = np.zeros(32, int)
+    for t in range(8):
+        chosen = maker.batch(t).singers
+        assert len({identity // 16 for identity in chosen}) == 1
+        shown += np.bincount(chosen, minlength=32)
+    assert shown.tolist() == [1] * 32
+    pitch = maker._draw_singers._pitch.reshape(16, 2)
+    assert pitch[8:, 0].max() < pitch[:8, 0].min()  # men below women
+    semitones = pitch[:, 1] - pitch[:, 0]  # of the warped voices above their natural ones
+    assert semitones.min() < 0 < semitones.max()
+    draws = Draws(32, seeded(0), torch.device("cpu"))
+    warps = maker._resung.people.draw(torch.arange(32), draws)["warp"]
+    np.testing.assert_allclose(12 / np.log(2) * warps[1::2], semitones, atol=1e-4)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from singerid.batches import BatchMaker
-from singerid.errors import StoreError
+from singerid.batches import BatchMaker, median_pitch
+from singerid.errors import SingeridError, StoreError
 from singerid.records import Recording
 from singerid.sampling import fair_draw, fair_turn
 from singerid.sections import BatchSettings
@@ -272,3 +272,122 @@ def test_unequal_batches_with_one_recording_repeat_it():
     ids = dict(zip((maker.singers[s] for s in batch.singers), batch.ids, strict=True))
     assert ids["a"] == ["a/0"] * 5
     assert sorted(Counter(ids["b"]).values()) == [1, 2, 2]
+
+
+# hard batches and spread pitch
+
+
+def labeled(labels, split="train", **chosen):
+    """A maker of 16 singers with 12 recordings each; `labels(singer, recording)` of each."""
+    fake = FakeStore(singers(16, n_recordings=12), split)
+    fake.recordings = [
+        dataclasses.replace(r, labels=labels(*(int(part.strip("s")) for part in r.id.split("/"))))
+        for r in fake.recordings
+    ]
+    chosen = {"n_singers": 4, "n_partials": 3, "partial_frames": 32} | chosen
+    return BatchMaker(fake, split, BatchSettings(**chosen), 0)
+
+
+def low_and_high(singer, recording):
+    """Eight women an octave above eight men; a singer's recordings span 11 semitones."""
+    hertz = 100 * 2 ** ((singer % 8 + recording) / 12 + singer // 8)
+    return {"gender": "MF"[singer // 8], "f0": f"{hertz:.1f}"}
+
+
+def test_hard_batches_hold_one_gender():
+    maker = labeled(low_and_high, sampling="hard", hard_share=1.0)
+    assert maker.warnings == []
+    shown = np.zeros(16, int)
+    for t in range(40):
+        chosen = maker.batch(t).singers
+        assert len(set(chosen // 8)) == 1
+        shown += np.bincount(chosen, minlength=16)
+    assert shown.tolist() == [10] * 16
+    gaps = [np.ptp(maker.batch(t).singers % 8) for t in range(40)]
+    assert np.mean(gaps) < 5  # of 7; 4 of 8 at random span 5.4
+    assert labeled(low_and_high, sampling="fair").batch(0).singers.tolist() != [
+        *maker.batch(0).singers
+    ]
+
+
+def test_validation_batches_are_fair_whatever_the_sampling():
+    hard = labeled(low_and_high, "valid", sampling="hard", hard_share=1.0, spread_pitch=True)
+    fair = labeled(low_and_high, "valid")
+    assert hard.warnings == []
+    for t in range(10):
+        assert hard.batch(t).ids == fair.batch(t).ids
+
+
+def test_hard_batches_without_labels_are_fair_ones_and_said():
+    maker, fair = labeled(lambda *_: {}, sampling="hard"), labeled(lambda *_: {})
+    assert maker.warnings == [
+        "train: batch.sampling hard, but no singer has a label gender or f0; any singers meet in "
+        "a batch (f0 is measured by: singerid manifest --manifest.f0 true)"
+    ]
+    for t in range(10):
+        assert maker.batch(t).ids == fair.batch(t).ids
+
+
+def test_labels_that_hard_batches_lack_are_said():
+    def some(singer, recording):
+        labels = low_and_high(singer, recording)
+        gender = {"gender": labels["gender"]} if singer not in (3, 9, 10) else {"gender": "?"}
+        return gender | ({"f0": labels["f0"]} if singer > 1 else {})
+
+    maker = labeled(some, sampling="hard", hard_share=0.9)
+    assert maker.warnings == [
+        "train: batch.sampling hard, but 3 of 16 singers have no label gender; they meet one "
+        "another, alike in pitch only",
+        "train: batch.sampling hard, but 2 of 16 singers have no label f0; they meet one another, "
+        "alike in gender only",
+        "train: batch.hard_share 0.9 is out of reach: 0.50 of the batches can be of one gender "
+        "(genders of fewer than 4 singers fill none)",
+    ]
+    assert {int(s) for t in range(8) for s in maker.batch(t).singers} == set(range(16))
+
+
+def test_a_label_that_is_no_frequency_is_refused():
+    with pytest.raises(SingeridError) as caught:
+        labeled(lambda *_: {"gender": "F", "f0": "high"}, sampling="hard")
+    assert str(caught.value) == (
+        "row 0: label 'f0' is not a frequency; found 'high'; expected the median F0 in Hz, or "
+        "nothing where it is unknown"
+    )
+
+
+def test_spread_pitch_takes_recordings_from_all_over_the_range():
+    def shuffled(singer, recording):
+        return low_and_high(singer, 7 * recording % 12)  # not in the order of the ids
+
+    maker = labeled(shuffled, spread_pitch=True)
+    assert maker.warnings == []
+    shown = Counter()
+    for t in range(4 * 4 * 5):
+        for row in maker.batch(t).ids:
+            steps = sorted(7 * int(name.split("/")[1]) % 12 for name in row)
+            assert [step // 4 for step in steps] == [0, 1, 2]
+            shown.update(row)
+    assert len(shown) == 16 * 12
+    assert set(shown.values()) == {5}
+
+
+def test_spread_pitch_without_labels_is_said():
+    maker = labeled(lambda s, r: low_and_high(s, r) if r % 3 else {}, spread_pitch=True)
+    assert maker.warnings == [
+        "train: batch.spread_pitch, but 64 recordings have no label f0; they count as of their "
+        "singer's median pitch (measure it: singerid manifest --manifest.f0 true)"
+    ]
+    maker = labeled(lambda *_: {}, spread_pitch=True)
+    shown = Counter(name for t in range(16) for row in maker.batch(t).ids for name in row)
+    assert set(shown.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("f0", "median"), [((), None), (("100",), 100), (("", "400", "100"), 200), (("1", "9", "2"), 2)]
+)
+def test_median_pitch(f0, median):
+    recordings = [Recording("r", "s", "x.wav", 1.0, 16000, labels={"f0": text}) for text in f0]
+    if median is None:
+        assert np.isnan(median_pitch(recordings))
+    else:
+        assert median_pitch(recordings) == pytest.approx(12 * np.log2(median))

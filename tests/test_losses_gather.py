@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from singerid.losses import Objective, gather_embeddings
-from singerid.losses.gather import n_ranks
+from singerid.ranks import n_ranks
 from singerid.sections import LossSettings
 
 CASES = {

@@ -89,6 +89,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.feature_spec  # its own check compares sections
+        queries, partials = self.loss.n_queries, self.batch.n_partials
+        if "prototypical" in self.loss.objective and queries >= partials:
+            raise ValueError(
+                f"loss.n_queries {queries} must be less than batch.n_partials {partials}: what is "
+                "no query makes the prototype"
+            )
         return self
 
 

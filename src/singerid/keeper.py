@@ -15,6 +15,7 @@ from torch import Tensor
 from singerid import run
 from singerid.checkpoint import save_encoder
 from singerid.errors import SingeridError
+from singerid.ranks import any_rank, rank
 from singerid.records import atomic_write
 from singerid.sections import TrainSettings
 from singerid.spec import FeatureSpec
@@ -72,6 +73,7 @@ class Keeper(Callback):  # type: ignore[misc]
         settings, step = pl_module.config.train, self.step(trainer)
         if (batch_idx + 1) % settings.accumulate:  # the step is still to come
             return
+        self.interrupted = any_rank(self.interrupted, pl_module.device)
         new = pl_module.take_train_figures()
         self._cycle += new
         self._window += new
@@ -128,7 +130,9 @@ class Keeper(Callback):  # type: ignore[misc]
         target = self.path / f"ckpt_{self.step(trainer)}.ckpt"
         partial = target.with_suffix(".part")
         try:
-            trainer.save_checkpoint(partial)
+            trainer.save_checkpoint(partial)  # all ranks take part, the first writes
+            if rank():
+                return
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(partial, target)
@@ -143,6 +147,8 @@ class Keeper(Callback):  # type: ignore[misc]
                 old.unlink()
 
     def _save_encoder(self, task: SingerTask, step: int, figures: Figures) -> None:
+        if rank():
+            return
         weights = {name: tensor.detach().cpu() for name, tensor in task.kept.state_dict().items()}
         made_by = self.provenance | {"step": step, "valid": figures}
         config = task.config

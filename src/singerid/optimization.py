@@ -58,6 +58,7 @@ class WeightAverage(AveragedModel):
 
     def __init__(self, encoder: nn.Module, decay: float) -> None:
         super().__init__(encoder, use_buffers=True)
+        self.module.requires_grad_(False)  # nothing trains it
         self._most = decay
 
     def update_parameters(self, model: nn.Module) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from singerid.features import network_input
 from singerid.sections import BatchSettings
 from singerid.store import Store
 
+FloatArray = npt.NDArray[np.float32]
 Residence = Literal["auto", "on", "off"]
 _SHARE = 0.5  # of the free memory; the network needs the rest
 _BYTES_AT_ONCE = 1 << 26  # copied to the device
@@ -73,15 +75,16 @@ class ResidentBatches(BatchMaker):
 
     def _fill(self) -> None:
         """Copy recordings to the device, many at once."""
-        at_once, done = max(1, _BYTES_AT_ONCE // (4 * self.spec.n_inputs)), 0
-        parts: list[Tensor] = []
+        at_once, n, done = _BYTES_AT_ONCE // (4 * self.spec.n_inputs), 0, 0
+        parts: list[FloatArray] = []
         for i, id in enumerate(self.ids):
             frames = network_input(self._store.features(id), self.spec)
-            parts.append(torch.from_numpy(np.array(frames, np.float32)))
-            if i + 1 == len(self.ids) or sum(map(len, parts)) >= at_once:
-                some = torch.cat(parts)
-                self.frames[done : done + len(some)] = some.to(self.device)
-                done, parts = done + len(some), []
+            parts.append(frames)
+            n += len(frames)
+            if i + 1 == len(self.ids) or n - done >= at_once:
+                some = torch.from_numpy(np.concatenate(parts))
+                self.frames[done:n] = some.to(self.device)
+                done, parts = n, []
 
     def tensors(self, t: int) -> tuple[Tensor, Tensor]:
         """Batch `t` on the device.

@@ -139,6 +139,8 @@ def _spread_pass(n_items: int, n_drawn: int, number: int, seed: tuple[int, ...])
 
 def _present(n_items: int, n_out: int, number: int, seed: tuple[int, ...]) -> IntArray:
     """Items that do not sit out in a pass, in order."""
+    if n_out == 0:
+        return np.arange(n_items)
     present = np.ones(n_items, bool)
     present[_rotating(n_items, n_out, number, seed)] = False
     return np.flatnonzero(present)

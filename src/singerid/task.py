@@ -28,6 +28,7 @@ from singerid.losses import (
 )
 from singerid.optimization import WeightAverage, build_optimizer, learning_rate_at
 from singerid.precision import autocast
+from singerid.ranks import joint_mean
 from singerid.spec import FeatureSpec
 from singerid.trial_validation import TrialValidation
 
@@ -192,7 +193,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     def take_train_figures(self) -> list[Tensor]:
         """What the steps since the last call measured, in the order of `train_names`."""
         taken, self.train_figures = self.train_figures, []
-        return taken
+        return [joint_mean(figures) for figures in taken]
 
     def take_valid_figures(self) -> Figures:
         """Means over the validation batches, their joint equal error rate, and the trials'."""

@@ -17,22 +17,20 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from singerid import run
-from singerid.batches import BatchSource
 from singerid.checkpoint import load_strictly, load_weights_only
 from singerid.config import Config
 from singerid.data import TrainingData
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
 from singerid.keeper import Keeper
+from singerid.loading import CycleSampler, make_loader
 from singerid.model_card import write_model_card
 from singerid.precision import choose_precision, flushed_denormals
 from singerid.projector import write_projector
-from singerid.sections import TrainSettings
+from singerid.ranks import check_divisible, n_hosts, n_ranks, rank
 from singerid.task import MONITORED, Figures, SingerTask
 from singerid.trial_validation import plan_trials
 from singerid.watcher import Watcher
@@ -51,42 +49,6 @@ def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
             f"was made with other {' and '.join(differ)}", where=checkpoint,
             do="give the run's own store and encoder settings, or start a new run",
         )  # fmt: skip
-
-
-class _BatchDataset(Dataset[tuple[Tensor, Tensor] | SingeridError]):
-    """Batches; an error is a value, since a worker's exception would lose its one clear line."""
-
-    def __init__(self, maker: BatchSource) -> None:
-        self.maker = maker
-
-    def __getitem__(self, t: int) -> tuple[Tensor, Tensor] | SingeridError:
-        try:
-            batch = self.maker.batch(t)
-        except SingeridError as error:
-            return error
-        return torch.from_numpy(batch.features), torch.from_numpy(batch.singers)
-
-
-class _CycleSampler(Sampler[int]):
-    """Numbers of the batches that are left in the current cycle.
-
-    Taking them from the step count makes a resumed run go on with the very batch that the
-    interrupted one would have seen next.
-    """
-
-    def __init__(self, current_step: Callable[[], int], settings: TrainSettings) -> None:
-        self._current_step, self._settings = current_step, settings
-
-    def __iter__(self) -> Iterator[int]:
-        step, cycle, batches = (
-            self._current_step(),
-            self._settings.train_iters,
-            self._settings.accumulate,
-        )
-        return iter(range(step * batches, (step // cycle + 1) * cycle * batches))
-
-    def __len__(self) -> int:
-        return self._settings.train_iters * self._settings.accumulate
 
 
 class _Stopping(EarlyStopping):  # type: ignore[misc]
@@ -172,18 +134,19 @@ def fit(
         )  # fmt: skip
     if validate_only and (checkpoint is None or data.valid is None):
         raise SingeridError("there is nothing to validate", where=path, do="give --resume RUN")
+    check_divisible(data.train.n_singers)
     torch.manual_seed(config.train.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
     task = SingerTask(config, data.spec, len(data.train.singers), data.fingerprint)
     if checkpoint:
         _check_belongs(checkpoint, task)
-        if not validate_only:
+        if not validate_only and rank() == 0:
             run.write_config(path, config)  # the limit may be another now
     else:
         _prepare(task, data, initial)
         for split, maker in {"train": data.train, "valid": data.valid}.items():
-            if maker is not None:
+            if maker is not None and rank() == 0:
                 run.save_input_pictures(path, maker, split, data.spec)
         first_step = initial.step if initial else 0
     task.steps_before = 0 if resume else first_step
@@ -199,7 +162,7 @@ def fit(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
-    log = None if validate_only else run.RunLog(path, first_step)
+    log = None if validate_only or rank() else run.RunLog(path, first_step)
     watcher = Watcher(config, say)
 
     def end_of_cycle(step: int, train: Figures, valid: Figures, best: bool) -> None:
@@ -214,8 +177,11 @@ def fit(
     )
     with _quiet_lightning():
         trainer = L.Trainer(
-            accelerator="auto", devices=1, max_epochs=-1,
-            logger=False if validate_only else _tensorboard(path, config, first_step),
+            accelerator="auto", devices=max(1, n_ranks() // n_hosts()), num_nodes=n_hosts(),
+            strategy="ddp" if n_ranks() > 1 else "auto", max_epochs=-1,
+            # torch has it for GPUs only: on CPUs each rank normalizes by its own part.
+            sync_batchnorm=n_ranks() > 1 and torch.cuda.is_available(),
+            logger=False if validate_only or rank() else _tensorboard(path, config, first_step),
             callbacks=[*([stopping] if data.valid else []), watcher, keeper],
             gradient_clip_val=config.train.gradient_clip,
             accumulate_grad_batches=config.train.accumulate,
@@ -223,11 +189,11 @@ def fit(
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, log_every_n_steps=1,
         )  # fmt: skip
-        loader = _loader(
-            data.train, config, _CycleSampler(lambda: trainer.global_step, config.train)
-        )
-        numbers = range(config.train.val_iters)
-        valid_loader = _loader(data.valid, config, numbers) if data.valid else None
+        numbers = CycleSampler(lambda: trainer.global_step, config.train)
+        loader = make_loader(data.train, config.train, numbers, shared=True)
+        valid_loader = None
+        if data.valid:
+            valid_loader = make_loader(data.valid, config.train, range(config.train.val_iters))
         with _ctrl_c(keeper, say):
             if validate_only:
                 trainer.validate(
@@ -235,7 +201,8 @@ def fit(
                 )
                 return Outcome(first_step, "was validated", keeper.best)
             trainer.fit(task, loader, valid_loader, ckpt_path=checkpoint, weights_only=True)
-    _describe(path, task, config, list(watcher.alarms.said.values()), say)
+    if rank() == 0:
+        _describe(path, task, config, list(watcher.alarms.said.values()), say)
     step = keeper.step(trainer)
     reached = step >= config.train.steps
     reason = "reached the step limit"
@@ -280,23 +247,6 @@ def resolve_precision(config: Config) -> Config:
     return config.model_copy(
         update={"train": config.train.model_copy(update={"precision": precision})}
     )
-
-
-def _loader(
-    maker: BatchSource, config: Config, numbers: Sampler[int] | range
-) -> DataLoader[tuple[Tensor, Tensor] | SingeridError]:
-    workers = config.train.workers
-    return DataLoader(
-        _BatchDataset(maker), batch_size=None, sampler=numbers, num_workers=workers,
-        persistent_workers=workers > 0, worker_init_fn=_ignore_ctrl_c,
-        multiprocessing_context="forkserver" if workers else None,
-    )  # fmt: skip
-
-
-def _ignore_ctrl_c(worker: int) -> None:
-    """A terminal sends Ctrl-C to all processes; the training still needs its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1, "blas")  # the training itself has the cores
 
 
 def _tensorboard(path: Path, config: Config, first_step: int) -> TensorBoardLogger:

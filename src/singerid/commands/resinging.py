@@ -35,15 +35,17 @@ def resing(arguments: argparse.Namespace) -> None:
     pyworld()
     bank = VoiceBank.open(arguments.bank)
     rows = choose_rows(bank, len(paths), arguments.seed, arguments.singer, arguments.id)
+    variants = [k % settings.variants for k in range(len(paths))]
+    if arguments.variant is not None:
+        variants = [arguments.variant] * len(paths)
     tensors = BankTensors.of(bank)
     # One thread: a single song is too little to share, and threads that wait took 10 times as long.
     with threadpool_limits(1), progress("singing", len(rows)) as advance:
         render = Renderer(tensors) if arguments.picture else None
-        for k, (path, row) in enumerate(zip(paths, rows, strict=True)):
-            given = arguments.variant
+        for k, (path, row, variant) in enumerate(zip(paths, rows, variants, strict=True)):
             song = sing_song(
-                bank, tensors, row, settings, variant=k % settings.variants if given is None
-                else given, seconds=arguments.seconds, seed=arguments.seed + k,
+                bank, tensors, row, settings, variant=variant, seconds=arguments.seconds,
+                seed=arguments.seed + k,
             )  # fmt: skip
             _write(song, path, bank.spec.sample_rate, arguments.command_line)
             if render:

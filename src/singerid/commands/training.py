@@ -24,6 +24,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train an encoder, in cycles of training and validation."""
     need_torch()
     from singerid import run
+    from singerid.ranks import rank
     from singerid.train import fit
 
     resume = arguments.resume is not None
@@ -38,6 +39,9 @@ def train(arguments: argparse.Namespace) -> None:
         base = read_config_file(path / "config.yaml")
     config, data, initial = _inputs(arguments, base, arguments.source or _data_of(path))
     command = arguments.command_line
+    if rank():  # of several processes, the first writes and speaks
+        fit(config, data, path, resume=resume, initial=initial, say=lambda line: None)
+        return
     with run.locked(path), progress("training", config.train.steps) as advance:
         if not resume:
             run.make_run_folder(path, arguments.overwrite)

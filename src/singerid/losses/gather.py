@@ -7,12 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-
-def n_ranks() -> int:
-    """Number of processes that train together; 1 where none was set up."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_world_size()
-    return 1
+from singerid.ranks import n_ranks
 
 
 def gather_embeddings(embeddings: Tensor, singers: Tensor) -> tuple[Tensor, Tensor]:
