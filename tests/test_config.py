@@ -255,6 +255,9 @@ def repair(values):
     values["bank"]["fmax"] = max(values["bank"]["fmax"], values["bank"]["fmin"] + 1)
     weight = len(values["loss"]["objective"]) + 1  # any text becomes a sum of losses
     values["loss"]["objective"] = f"{weight} aam + 0.5 prototypical"
+    values["loss"]["n_queries"] = min(
+        values["loss"]["n_queries"], values["batch"]["n_partials"] - 1
+    )
     if values["encoder"]["pooling"] == "last":
         values["encoder"]["kind"] = "lstm"
     values["encoder"]["channels"] = values["encoder"]["channels"] // 8 * 8

@@ -1,5 +1,6 @@
 """Processes that train together: who they are, and that they learn what one would."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import torch
 
 from singerid import extraction, ranks
 from singerid.checkpoint import load_encoder
+from singerid.cli import main
 from singerid.errors import ConfigError
 from singerid.spec import FeatureSpec
 
@@ -45,11 +47,11 @@ def test_shares_make_up_the_batch():
 
 
 COMMON = [
-    "--encoder.hidden_size", "16", "--encoder.n_layers", "1", "--encoder.dim", "8", "--batch.n_singers", "4", "--batch.n_partials", "2",
-    "--batch.partial_frames", "32", "--train.steps", "4", "--train.train_iters", "2",
-    "--train.val_iters", "1", "--train.precision", "32", "--train.optimizer", "sgd",
-    "--train.learning_rate", "0.1", "--train.average", "0.5",
-    "--loss.objective", "ge2e + aam + 0.5 prototypical",
+    "--encoder.hidden_size", "16", "--encoder.n_layers", "1", "--encoder.dim", "8",
+    "--batch.n_singers", "4", "--batch.n_partials", "2", "--batch.partial_frames", "32",
+    "--train.steps", "4", "--train.train_iters", "2", "--train.val_iters", "1",
+    "--train.precision", "32", "--train.optimizer", "sgd", "--train.learning_rate", "0.1",
+    "--train.average", "0.5", "--loss.objective", "ge2e + aam + 0.5 prototypical",
 ]  # fmt: skip
 
 
@@ -63,26 +65,29 @@ def four_singers(recordings, tmp_path):
     return str(path)
 
 
-def test_two_processes_learn_what_one_does(tmp_path, four_singers):
+def test_two_processes_learn_what_one_does(tmp_path, four_singers, capsys):
     """The joint batch: contrast across both, mean of the gradients, one set of files."""
 
-    def trained(name, *launcher):
-        out = str(tmp_path / name)
-        command = [sys.executable, *launcher, "-m", "singerid", "train", four_singers, "-o", out]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        found = subprocess.run(
-            [*command, *COMMON], capture_output=True, text=True, env=environment, timeout=240
-        )
-        assert found.returncode == 0, found.stderr[-3000:]
-        return out, found.stdout
-
-    one, said = trained("one")
-    two, said_by_two = trained("two", "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    torch.set_num_threads(1)
+    assert main(["train", four_singers, "-o", one, *COMMON]) == 0
+    said = capsys.readouterr().out
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "singerid"]
+    found = subprocess.run(
+        [sys.executable, *launcher, "train", four_singers, "-o", two, *COMMON],
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=240,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr[-3000:]
     a, b = (load_encoder(path).encoder.state_dict() for path in (one, two))
     for name, value in a.items():
         torch.testing.assert_close(b[name], value, rtol=1e-3, atol=1e-5, msg=name)
+    logs = [(tmp_path / name / "log.jsonl").read_text("utf-8") for name in ("one", "two")]
+    first, second = ([json.loads(line) for line in log.splitlines()] for log in logs)
+    assert len(first) == len(second) > 0
+    for line, other in zip(first, second, strict=True):
+        assert other == pytest.approx(line, abs=1e-4)  # means over both processes
 
     def steps(text):
-        return [line.split() for line in text.splitlines() if line.startswith("step")]
+        return [line for line in text.splitlines() if line.startswith("step")]
 
-    assert len(steps(said)) == len(steps(said_by_two)) > 0  # the first speaks, once
+    assert len(steps(said)) == len(steps(found.stdout)) > 0  # the first speaks, once

@@ -18,6 +18,7 @@ from singerid.errors import ConfigError
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
     AugmentSettings,
+    BatchAugmentSettings,
     BatchSettings,
     CalibrateSettings,
     EmbedSettings,
@@ -63,6 +64,7 @@ class Config(Section):
     manifest: ManifestSettings = ManifestSettings()
     batch: BatchSettings = BatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    batch_augment: BatchAugmentSettings = BatchAugmentSettings()
     bank: BankSettings = BankSettings()
     resing: ResingSettings = ResingSettings()
     channel: ChannelSettings = ChannelSettings()

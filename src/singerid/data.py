@@ -13,7 +13,9 @@ import numpy.typing as npt
 from singerid.batches import BatchMaker, BatchSource
 from singerid.config import Config
 from singerid.errors import MismatchError
+from singerid.ranks import device
 from singerid.records import Recording
+from singerid.resident import ResidentBatches, is_resident
 from singerid.resing_settings import CLEAN
 from singerid.spec import FeatureSpec, fingerprint
 from singerid.statistics import frame_statistics, training_statistics
@@ -59,7 +61,10 @@ class TrainingData:
         """
 
         def make(split: str) -> BatchSource:
-            return BatchMaker(store, split, config.batch, config.train.seed)
+            settings, seed = config.batch, config.train.seed
+            if is_resident(config.train.resident, store, split, settings, device()):
+                return ResidentBatches(store, split, settings, seed, device())
+            return BatchMaker(store, split, settings, seed)
 
         recordings = store.recordings
         data = _data(store.path, store.spec, recordings, make, lambda: training_statistics(store))
@@ -119,7 +124,9 @@ class TrainingData:
                 do="extract the store again with the bank's settings",
             )  # fmt: skip
         seed = config.train.seed
-        train = BankBatchMaker(bank, "train", config.resing, config.channel, config.batch, seed)
+        train = BankBatchMaker(
+            bank, "train", config.resing, config.channel, config.batch, seed, device()
+        )
         warnings = list(train.warnings)
         validation: BatchSource | None = None
         if valid is not None:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from singerid.batch_augment import BatchAugment
 from singerid.batches import BatchSource
 from singerid.errors import SingeridError
 from singerid.ranks import n_ranks, rank, this_ranks
-from singerid.resident import ResidentBatches
 from singerid.sections import TrainSettings
 
 Loader = DataLoader[tuple[Tensor, Tensor] | SingeridError]
+
+
+@runtime_checkable
+class TensorSource(Protocol):
+    """A `BatchSource` that makes tensors, perhaps on the device that trains.
+
+    Attributes:
+        on_device: whether that is a device of its own, or memory that workers do not share.
+    """
+
+    on_device: bool
+
+    def tensors(self, t: int) -> tuple[Tensor, Tensor]:
+        """Features and singers of batch `t`."""
 
 
 class BatchDataset(Dataset[tuple[Tensor, Tensor] | SingeridError]):
@@ -27,22 +42,29 @@ class BatchDataset(Dataset[tuple[Tensor, Tensor] | SingeridError]):
     Args:
         maker: makes the batches.
         shared: whether the ranks share a batch; else each has all of it.
+        augment: changes them, before they are shared out.
     """
 
-    def __init__(self, maker: BatchSource, shared: bool) -> None:
-        self.maker = maker
+    def __init__(
+        self, maker: BatchSource, shared: bool, augment: BatchAugment | None = None
+    ) -> None:
+        self.maker, self.augment = maker, augment
         self._part = (rank(), n_ranks()) if shared else (0, 1)
 
     def __getitem__(self, t: int) -> tuple[Tensor, Tensor] | SingeridError:
         try:
-            if isinstance(self.maker, ResidentBatches):
-                features, singers = self.maker.tensors(t)
-            else:
-                batch = self.maker.batch(t)
-                features, singers = map(torch.from_numpy, (batch.features, batch.singers))
+            features, singers = self._made(t)
         except SingeridError as error:
             return error
+        if self.augment is not None:
+            features, singers = self.augment(features, singers, t)
         return this_ranks(features, self._part), this_ranks(singers, self._part)
+
+    def _made(self, t: int) -> tuple[Tensor, Tensor]:
+        if isinstance(self.maker, TensorSource):
+            return self.maker.tensors(t)
+        batch = self.maker.batch(t)
+        return torch.from_numpy(batch.features), torch.from_numpy(batch.singers)
 
 
 class CycleSampler(Sampler[int]):
@@ -65,19 +87,24 @@ class CycleSampler(Sampler[int]):
 
 
 def make_loader(
-    maker: BatchSource, settings: TrainSettings, numbers: Sampler[int] | range, shared: bool = False
+    maker: BatchSource,
+    settings: TrainSettings,
+    numbers: Sampler[int] | range,
+    shared: bool = False,
+    augment: BatchAugment | None = None,
 ) -> Loader:
     """Batches of these numbers, in order.
 
     Args:
-        maker: makes the batches; one that keeps them on the device needs no workers.
+        maker: makes the batches; one that makes them on a device does without workers.
         settings: how many workers.
         numbers: of the batches.
         shared: whether processes that train together share each batch.
+        augment: changes the batches.
     """
-    workers = 0 if isinstance(maker, ResidentBatches) else settings.workers
+    workers = 0 if isinstance(maker, TensorSource) and maker.on_device else settings.workers
     return DataLoader(
-        BatchDataset(maker, shared), batch_size=None, sampler=numbers, num_workers=workers,
+        BatchDataset(maker, shared, augment), batch_size=None, sampler=numbers, num_workers=workers,
         persistent_workers=workers > 0, worker_init_fn=_ignore_ctrl_c,
         multiprocessing_context="forkserver" if workers else None,
         pin_memory=workers > 0 and torch.cuda.is_available(),

@@ -30,6 +30,13 @@ def n_hosts() -> int:
     return n_ranks() // int(os.environ.get("LOCAL_WORLD_SIZE", n_ranks()))
 
 
+def device() -> torch.device:
+    """Where this rank trains: a GPU of its own if there is one."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def check_divisible(n_singers: int) -> None:
     """Refuse batches that cannot be shared out.
 

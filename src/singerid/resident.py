@@ -29,6 +29,7 @@ class ResidentBatches(BatchMaker):
 
     Attributes:
         frames: `(n_frames, n_inputs)` on the device, of all recordings that take part.
+        on_device: True: data loaders' workers would copy them.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ResidentBatches(BatchMaker):
             ConfigError: the frames do not fit the device's memory.
         """
         super().__init__(store, split, settings, seed)
-        self.device = torch.device(device)
+        self.device, self.on_device = torch.device(device), True
         lengths = np.array([store.entries[id].n_frames for id in self.ids], np.int64)
         self._starts = np.cumsum(lengths) - lengths
         self._n_starts = lengths - settings.partial_frames + 1

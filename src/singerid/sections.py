@@ -168,7 +168,9 @@ class EncoderSettings(Section):
         34, "layers of a ResNet"
     )
     stem_stride: Annotated[Literal[1, 2], BeforeValidator(_number)] = setting(
-        1, "a ResNet's stride along frequency in its first layer; 2 halves its work"
+        1,
+        "a ResNet's stride along time and frequency in its first layer; 2 leaves a quarter of "
+        "the work",
     )
     hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
     n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
@@ -288,6 +290,11 @@ class TrainSettings(Section):
     gradient_clip: float = setting(3.0, "limit of the gradient norm", gt=0)
     precision: Literal["auto", "32", "bf16"] = setting(
         "auto", "arithmetic of the network; auto takes bf16 where the processor has it"
+    )
+    resident: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "keep a store's frames on the device that trains, and make batches there; auto: on "
+        "a GPU that has room",
     )
     workers: int = setting(
         0, "processes that assemble batches beside the training", flag="-w", ge=0, le=256

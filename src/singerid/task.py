@@ -64,7 +64,8 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         super().__init__()
         self.config = config
         self.identity = {
-            "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data
+            "encoder": config.encoder.model_dump(), "features": spec.fingerprint(), "data": data,
+            "classes": n_singers,
         }  # fmt: skip
         self.encoder = build_encoder(config.encoder, spec.n_inputs, spec.n_pitch_classes)
         freeze(self.encoder, config.train.freeze)

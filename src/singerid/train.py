@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from singerid import run
+from singerid.batch_augment import BatchAugment
 from singerid.checkpoint import load_strictly, load_weights_only
 from singerid.config import Config
 from singerid.data import TrainingData
@@ -30,7 +31,7 @@ from singerid.loading import CycleSampler, make_loader
 from singerid.model_card import write_model_card
 from singerid.precision import choose_precision, flushed_denormals
 from singerid.projector import write_projector
-from singerid.ranks import check_divisible, n_hosts, n_ranks, rank
+from singerid.ranks import check_divisible, device, n_hosts, n_ranks, rank
 from singerid.task import MONITORED, Figures, SingerTask
 from singerid.trial_validation import plan_trials
 from singerid.watcher import Watcher
@@ -138,7 +139,13 @@ def fit(
     torch.manual_seed(config.train.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
-    task = SingerTask(config, data.spec, len(data.train.singers), data.fingerprint)
+    n_singers, augment = len(data.train.singers), None
+    if config.batch_augment.changes_anything:
+        augment = BatchAugment(
+            data.spec, config.batch_augment, config.channel, n_singers, config.train.seed, device()
+        )
+        n_singers = augment.n_classes
+    task = SingerTask(config, data.spec, n_singers, data.fingerprint)
     if checkpoint:
         _check_belongs(checkpoint, task)
         if not validate_only and rank() == 0:
@@ -157,7 +164,6 @@ def fit(
         say(f"warning: {line}")
     if task.trials:
         say(task.trials.summary)
-    n_singers = len(data.train.singers)
     say(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
@@ -190,7 +196,7 @@ def fit(
             use_distributed_sampler=False, log_every_n_steps=1,
         )  # fmt: skip
         numbers = CycleSampler(lambda: trainer.global_step, config.train)
-        loader = make_loader(data.train, config.train, numbers, shared=True)
+        loader = make_loader(data.train, config.train, numbers, shared=True, augment=augment)
         valid_loader = None
         if data.valid:
             valid_loader = make_loader(data.valid, config.train, range(config.train.val_iters))

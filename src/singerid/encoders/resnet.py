@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from singerid.encoders.encoder import Encoder
 from singerid.encoders.layers import BasicBlock, Planes, channels_last, to_frames
-from singerid.encoders.masking import zeroed
+from singerid.encoders.masking import thinned, zeroed
 from singerid.encoders.normalization import Normalization, NormalizationKind
 from singerid.encoders.pooling import PoolingKind, build_pooling
 
@@ -36,7 +36,7 @@ class ResNetEncoder(Encoder):
         dim: length of an embedding.
         depth: layers with weights.
         channels: width of the first stage.
-        stem_stride: of the stem along frequency; 2 makes all that follows twice as fast.
+        stem_stride: of the stem along time and frequency; 2 leaves a quarter of the work.
         pooling: over time, of all channels at all frequencies.
         normalization: of the input.
         n_classes: how many inputs, the last ones, are a one-hot pitch.
@@ -49,9 +49,10 @@ class ResNetEncoder(Encoder):
     ) -> None:  # fmt: skip
         n_dims = n_inputs - n_classes
         super().__init__(Normalization(normalization, n_dims))
+        self._stem_stride = stem_stride
         self.planes = Planes(n_dims, n_classes)
         self.stem = nn.Sequential(
-            nn.Conv2d(self.planes.n_planes, channels, 3, (stem_stride, 1), 1, bias=False),
+            nn.Conv2d(self.planes.n_planes, channels, 3, stem_stride, 1, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         )
@@ -68,10 +69,11 @@ class ResNetEncoder(Encoder):
 
     def vectors(self, frames: Tensor, mask: Tensor | None) -> Tensor:
         """See `Encoder.vectors`."""
+        mask = thinned(mask, self._stem_stride)
         x = zeroed(self.stem(channels_last(self.planes(frames))), mask, time=-1)
         x = channels_last(x)  # one plane is both layouts at once, and the stem took the other
         for block in self.blocks:
             x, mask = block(x, mask)
-        # to (batch, n_frames / 8, n_dims / 8 · channels)
+        # to (batch, n_frames / (8 · stem_stride), n_dims / 8 · channels)
         vectors: Tensor = self.linear(self.pooling(to_frames(x), mask))
         return vectors

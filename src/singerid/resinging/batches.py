@@ -101,12 +101,25 @@ class BankBatchMaker:
             ln[:, 1:] = resing.pitch_coupling * (low + (high - low) * places[:, 1:])
         return np.asarray(12 * (np.log2(hertz)[:, None] + ln / math.log(2)).ravel())
 
+    @property
+    def on_device(self) -> bool:
+        """Whether batches are made elsewhere than on the CPU."""
+        return self._resung.bank.device.type != "cpu"
+
+    def tensors(self, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Batch number `t` where it is made: features of `batch`, and singers."""
+        chosen, frames = self._made(t)
+        return frames, torch.from_numpy(chosen).to(frames.device)
+
     def batch(self, t: int) -> Batch:
         """Batch number `t`, counted from 0."""
+        chosen, frames = self._made(t)
+        ids = [[self.singers[i]] * self.settings.n_partials for i in chosen]
+        return Batch(frames.cpu().numpy(), chosen, ids)
+
+    def _made(self, t: int) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
         chosen = self._draw_singers(t)
         identities = torch.from_numpy(chosen).repeat_interleave(self.settings.n_partials)
         crops = self._resung.crops(identities, seeded(self._seed, 3 * t + self._split))
-        frames = crops.frames.cpu().numpy()
-        shape = (self.n_singers, self.settings.n_partials, *frames.shape[1:])
-        ids = [[self.singers[i]] * self.settings.n_partials for i in chosen]
-        return Batch(np.ascontiguousarray(frames.reshape(shape)), chosen, ids)
+        shape = (self.n_singers, self.settings.n_partials, *crops.frames.shape[1:])
+        return chosen, crops.frames.reshape(shape).contiguous()
