@@ -1,14 +1,19 @@
 """Encoders side by side: parameters, multiply-adds, and time on this machine.
 
 python benchmarks/encoders.py                 (all; one thread, float32)
-python benchmarks/encoders.py resnet lstm --batch 32 --bf16 --threads 2
+python benchmarks/encoders.py resnet lstm --batch 96 --bf16
+
+Times are per partial: milliseconds of CPU time (which on a shared machine is what the encoder
+needs, whatever else runs), or of a GPU by the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +21,6 @@ from torch import Tensor, nn
 from singerid.encoders import build_encoder
 from singerid.precision import autocast, flushed_denormals
 from singerid.sections import EncoderSettings
-from timing import medians
 
 N_MELS = 80
 ENCODERS = {
@@ -63,8 +67,6 @@ def forward(encoder: nn.Module, features: Tensor, bf16: bool) -> None:
     encoder.eval()
     with torch.inference_mode(), autocast(bf16, features.device):
         encoder(features)
-    if features.is_cuda:
-        torch.cuda.synchronize()
 
 
 def step(encoder: nn.Module, features: Tensor, bf16: bool) -> None:
@@ -73,15 +75,29 @@ def step(encoder: nn.Module, features: Tensor, bf16: bool) -> None:
     with autocast(bf16, features.device):
         vectors = encoder(features)
     vectors[:, 0].sum().backward()
-    if features.is_cuda:
-        torch.cuda.synchronize()
+
+
+def seconds(call: Callable[[], None], device: str, rounds: int) -> float:
+    """Median time of a call after one to warm up."""
+    taken = []
+    for _ in range(rounds + 1):
+        if device == "cpu":
+            start = time.process_time()
+            call()
+            taken.append(time.process_time() - start)
+        else:
+            start = time.perf_counter()
+            call()
+            torch.cuda.synchronize()
+            taken.append(time.perf_counter() - start)
+    return median(taken[1:])
 
 
 def table(names: Iterable[str], batch: int, frames: int, bf16: bool, rounds: int) -> None:
     """Print a line for each encoder, as a Markdown table."""
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    times = " | ".join(f"{device} forward ms | {device} step ms" for device in devices)
-    print(f"batch of {batch} x {frames} frames x {N_MELS} mels, {'bf16' if bf16 else 'float32'}")
+    times = " | ".join(f"{device} forward | {device} step" for device in devices)
+    print(f"{frames} frames x {N_MELS} mels, {'bf16' if bf16 else 'float32'}, batch of {batch}")
     print(f"| encoder | parameters | MMAC a partial | {times} |")
     print("|" + " --- |" * (3 + 2 * len(devices)))
     for name in names:
@@ -91,18 +107,16 @@ def table(names: Iterable[str], batch: int, frames: int, bf16: bool, rounds: int
         line = [name, f"{size / 1e6:.2f} M", f"{cost / 1e6:.0f}"]
         for device in devices:
             encoder, features = encoder.to(device), torch.rand(batch, frames, N_MELS, device=device)
-            taken = medians({
-                "forward": partial(forward, encoder, features, bf16),
-                "step": partial(step, encoder, features, bf16),
-            }, rounds=rounds)  # fmt: skip
-            line += [f"{1000 * seconds:.0f}" for seconds in taken.values()]
+            for what in (forward, step):
+                taken = seconds(partial(what, encoder, features, bf16), device, rounds)
+                line.append(f"{1000 * taken / batch:.3g} ms")
         print("| " + " | ".join(line) + " |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("encoders", nargs="*", help="beginnings of names; all if none")
-    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=175)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)

@@ -122,7 +122,8 @@ def test_each_problem_has_its_line_and_names_the_file():
         ({"audio": {"sample_rate": "fast"}},
          "settings: audio.sample_rate is not valid; found 'fast'; expected a valid integer"),
         ({"train": {"precision": "16"}},
-         "settings: train.precision is not valid; found '16'; expected 'auto', '32' or 'bf16'"),
+         "settings: train.precision is not valid; found '16'; expected 'auto', '32', 'bf16' or "
+         "'fp16'"),
         ({"plot": {"color": "a\nb" * 99, "method": "pac"}},
          "settings: plot.method is not valid; found 'pac'; expected 'tsne', 'pca' or 'umap'"),
         ({1: 2}, "settings: 1 is not a setting; known here: audio, features, mel"),
@@ -255,6 +256,7 @@ def repair(values):
     values["bank"]["fmax"] = max(values["bank"]["fmax"], values["bank"]["fmin"] + 1)
     weight = len(values["loss"]["objective"]) + 1  # any text becomes a sum of losses
     values["loss"]["objective"] = f"{weight} aam + 0.5 prototypical"
+    values["train"]["loggers"] = ["", "wandb", "mlflow, tensorboard"][weight % 3]
     values["loss"]["n_queries"] = min(
         values["loss"]["n_queries"], values["batch"]["n_partials"] - 1
     )

@@ -14,31 +14,41 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-errors frames objective_line precision silence throughput
-sections
-alarms augment decoding encoders lettering losses melody records resing_settings spec terminal
-appending audio checkpoint embeddings projector store voices
-features manifest metrics sampling singing statistics table trials vectors_file
-batches corpora crops extraction health pitch_labels plots report scoring slices verification
-virtual voicebank
+errors frames objective_line sampling silence throughput
+alarms decoding lettering melody precision ranks records sections terminal
+appending audio augment compiling embeddings encoders losses optimization projector resing_settings
+spec voices
+checkpoint features manifest metrics singing store table trials vectors_file
+batches corpora crops extraction health pitch_labels plots report scoring slices statistics
+verification virtual voicebank
 config demo front_ends naming resident resinging wave_batches worst
-batch_augment
-breakdown cycles data embedder flags foreign
-embed evaluate robustness run trial_validation
-task
-calibrate comparison external keeper leaderboard model_card
-report_files train
+batch_augment breakdown cycles data embedder flags foreign loggers
+embed evaluate loading robustness run trial_validation
+calibrate comparison external faults leaderboard model_card task
+keeper report_files trainer watcher
+train
 commands
 cli
+__main__
 """
 
 # Within a sub-package; "*" is every other module in it, "__init__" the package itself.
 WITHIN = {
     "corpora": ["folder", "adapter", "*", "__init__"],
     "commands": ["*", "__init__"],
-    "encoders": ["masking", "layers normalization pooling", "encoder", "*", "__init__"],
+    "encoders": [
+        "masking",
+        "layers normalization pooling",
+        "encoder",
+        "campplus ecapa lstm redimnet resnet",
+        "__init__",
+    ],
     "external": ["declared", "*", "__init__"],
-    "losses": ["*", "objective", "__init__"],
+    "losses": [
+        "gather ge2e margin prediction prototypical supcon",
+        "objective",
+        "__init__",
+    ],
     "features": ["highpass melcepstrum pitch world", "*", "__init__"],
     "trials": [
         "labels pairs words",
@@ -95,8 +105,8 @@ WITHIN = {
 TRAINING = {
     "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
     "train", "data", "commands", "external", "trial_validation",
-    "model_card",
-    "resinging", "batch_augment", "resident",
+    "model_card", "resinging", "batch_augment", "resident", "loading", "loggers", "optimization",
+    "ranks", "watcher", "compiling", "faults", "trainer",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 

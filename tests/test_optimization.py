@@ -66,6 +66,37 @@ def test_adamw_shrinks_weights_without_a_gradient():
     assert torch.equal(network[1].weight, torch.ones(4))
 
 
+@pytest.mark.parametrize("precision", ["32", "fp16"])
+def test_adamw_is_that_of_the_paper(precision):
+    """Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2."""
+    network = small_network()
+    settings = TrainSettings(
+        optimizer="adamw", weight_decay=0.5, learning_rate=0.1, precision=precision
+    )
+    optimizer = build_optimizer(network, settings)
+    weight = network[0].weight
+    expected, m, v = weight.detach().double(), 0.0, 0.0
+    for t in range(1, 6):
+        for parameter in network.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        g = weight.grad.double()
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        root = (v / (1 - 0.999**t)).sqrt() + 1e-8
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * m / (1 - 0.9**t) / root
+        optimizer.step()
+    torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_kernels_are_fused_unless_gradients_are_scaled(name):
+    for precision, fused in {"32": True, "bf16": True, "fp16": False}.items():
+        settings = TrainSettings(optimizer=name, precision=precision)
+        optimizer = build_optimizer(small_network(), settings)
+        assert [group["fused"] for group in optimizer.param_groups] == [fused, fused]
+        # What torch's and Lightning's scalers ask for.
+        assert getattr(optimizer, "_step_supports_amp_scaling", False) is fused
+
+
 def test_average_is_that_of_a_naive_loop():
     network, decay = small_network(), 0.6
     average = WeightAverage(network, decay)

@@ -29,6 +29,9 @@ class Timed(torch.nn.Module):
         self.now, self.calls = 0.0, itertools.count()
         self.shapes = set()
 
+    def __deepcopy__(self, memo):
+        return self  # it has the clock
+
     def forward(self, features):
         bf16 = torch.is_autocast_enabled("cpu")
         # The first passes are slow, as warm-ups are; and something else disturbs one of bf16.

@@ -122,7 +122,9 @@ class Keeper(Callback):  # type: ignore[misc]
 
     def _log(self, trainer: Any, split: str, step: int, figures: Figures) -> None:
         if self.log_file is not None:
-            trainer.logger.log_metrics({f"{split}/{k}": v for k, v in figures.items()}, step)
+            tagged = {f"{split}/{name}": value for name, value in figures.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(tagged, step)
             self.log_file.write(split, step, figures)
 
     def _save_state(self, trainer: Any) -> None:

@@ -12,12 +12,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-Precision = Literal["32", "bf16"]
+from singerid.errors import ConfigError
+
+Precision = Literal["32", "bf16", "fp16"]
 _FRAMES, _ROUNDS, _WORTH_IT = 8, 3, 0.85
 
 
 def choose_precision(
-    wanted: Literal["auto", "32", "bf16"], network: nn.Module, batch: int, n_dims: int
+    wanted: Literal["auto", "32", "bf16", "fp16"], network: nn.Module, batch: int, n_dims: int
 ) -> Precision:
     """Resolve ``auto``: bf16 where it makes this network faster here.
 
@@ -29,7 +31,14 @@ def choose_precision(
         network: the encoder.
         batch: partials in a batch.
         n_dims: values per frame.
+
+    Raises:
+        ConfigError: fp16 without a GPU.
     """
+    if wanted == "fp16" and not torch.cuda.is_available():
+        raise ConfigError(
+            "fp16 needs a GPU", where="train.precision", found="none", expected="32, bf16 or auto"
+        )
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
@@ -61,6 +70,8 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def autocast(bf16: bool, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a network's forward pass runs."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+def autocast(
+    half: bool, device: torch.device, dtype: torch.dtype = torch.bfloat16
+) -> AbstractContextManager[object]:
+    """The context in which a network's forward pass runs: with 16 bits, or as it is."""
+    return torch.autocast(device.type, dtype, enabled=half)

@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 
 from singerid import plots
 from singerid.batches import BatchSource
-from singerid.config import Config, to_yaml
+from singerid.config import Config, read_config_file, resolve, to_yaml
 from singerid.data import TrainingData
-from singerid.errors import CheckpointError, SingeridError
+from singerid.errors import CheckpointError, SingeridError, one_line
 from singerid.features import input_streams
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
@@ -96,6 +96,22 @@ def write_config(path: Path, config: Config) -> None:
     """Write ``config.yaml``: what the run goes by, and goes on by when it is resumed."""
     with atomic_write(path / "config.yaml") as file:
         file.write(to_yaml(config))
+
+
+def changed_settings(path: Path, config: Config) -> dict[str, str]:
+    """Settings that are not those of a run's ``config.yaml``: ``10 → 20`` by ``train.steps``.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    file = path / "config.yaml"
+    old = resolve(read_config_file(file), file)
+    return {
+        f"{section}.{name}": f"{one_line(before)} → {one_line(now)}"
+        for section, values in config
+        for name, now in values
+        if (before := getattr(getattr(old, section), name)) != now
+    }
 
 
 def provenance(data: TrainingData, command: str) -> dict[str, Any]:

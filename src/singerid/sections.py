@@ -8,6 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from singerid.objective_line import parse_objective
 
+LOGGERS = ("tensorboard", "wandb", "mlflow")
+"""Names that `train.loggers` may hold; `singerid.loggers` has what they stand for."""
+
 
 def setting(
     default: Any, help: str, *, unit: str | None = None, flag: str | None = None, **bounds: Any
@@ -288,8 +291,15 @@ class TrainSettings(Section):
         "", "encoder weights that stay as they are: beginnings of their names, with commas (lstm)"
     )
     gradient_clip: float = setting(3.0, "limit of the gradient norm", gt=0)
-    precision: Literal["auto", "32", "bf16"] = setting(
-        "auto", "arithmetic of the network; auto takes bf16 where the processor has it"
+    precision: Literal["auto", "32", "bf16", "fp16"] = setting(
+        "auto",
+        "arithmetic of the network; auto takes bf16 where the processor has it; fp16 is for "
+        "GPUs that have no bf16",
+    )
+    compile: bool = setting(
+        False,
+        "let PyTorch's compiler make the training passes faster; needs a compiler, and minutes "
+        "at the start",
     )
     resident: Literal["auto", "on", "off"] = setting(
         "auto",
@@ -302,8 +312,27 @@ class TrainSettings(Section):
     projector: bool = setting(
         False, "write the validation recordings' map for TensorBoard's projector at the end"
     )
+    loggers: str = setting(
+        "tensorboard",
+        "where figures go besides log.jsonl, with commas: tensorboard, wandb, mlflow; may be empty",
+    )
     log_every: int = setting(10, "training steps between two logged lines", ge=1)
     seed: int = setting(0, "seed of weights and batches", ge=0, lt=2**32)
+
+    @property
+    def logger_names(self) -> list[str]:
+        """The loggers that are asked for."""
+        return [part for name in self.loggers.split(",") if (part := name.strip())]
+
+    @field_validator("loggers")
+    @classmethod
+    def _check(cls, line: str) -> str:
+        names = [name.strip() for name in line.split(",")] if line.strip() else []
+        if wrong := [name for name in names if name not in LOGGERS]:
+            raise ValueError(f"{wrong[0]!r} is no logger; expected {', '.join(LOGGERS)}")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} is there twice")
+        return line
 
 
 class ValidationSettings(Section):

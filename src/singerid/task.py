@@ -56,6 +56,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
     * training only: ``objective``, what is optimized, each loss in it that is not named yet, and
       ``gradient_norm``, before it is clipped.
 
+    `compiled` may hold the encoder's forward pass as a compiler made it (`singerid.compiling`).
     Whatever the objective, GE2E and prediction are measured, and their parameters (head, scale
     and bias) trained, if need be on detached embeddings, so that the figures mean something.
     """
@@ -88,6 +89,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
             "objective",
             "gradient_norm",
         )
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         self.steps_before = 0
         self.trials: TrialValidation | None = None
         self.train_figures: list[Tensor] = []
@@ -122,9 +124,15 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
             self.average.module.load_state_dict(self.encoder.state_dict())
 
     def embed(self, features: Tensor, encoder: Encoder | None = None) -> Tensor:
-        """`(n_singers, n_partials, n_frames, n_dims)` → `(n_singers · n_partials, dim)`."""
-        with autocast(self.config.train.precision == "bf16", self.device):
-            vectors: Tensor = (encoder or self.encoder)(features.flatten(0, 1))
+        """`(n_singers, n_partials, n_frames, n_dims)` → `(n_singers · n_partials, dim)`.
+
+        By the encoder that is trained, through the compiler if asked for; or by another.
+        """
+        precision = self.config.train.precision
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        network = encoder or self.compiled or self.encoder
+        with autocast(precision in ("bf16", "fp16"), self.device, dtype):
+            vectors: Tensor = network(features.flatten(0, 1))
         return vectors.float()
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -216,6 +224,8 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
         """Limit the norm of the gradients, and note what it was."""
         free = [p for p in self.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(free, gradient_clip_val)
+        if self.config.train.precision == "fp16":  # too large for it: the step is left out
+            norm = norm.where(norm.isfinite(), 0.0)
         for figures in self.train_figures[-self.config.train.accumulate :]:
             figures[-1] = norm
 

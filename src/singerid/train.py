@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from singerid import run
 from singerid.batch_augment import BatchAugment
 from singerid.checkpoint import load_strictly, load_weights_only
+from singerid.compiling import compiled
 from singerid.config import Config
 from singerid.data import TrainingData
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
+from singerid.faults import explained
 from singerid.keeper import Keeper
 from singerid.loading import CycleSampler, make_loader
+from singerid.loggers import open_loggers
 from singerid.model_card import write_model_card
 from singerid.precision import choose_precision, flushed_denormals
 from singerid.projector import write_projector
-from singerid.ranks import check_divisible, device, n_hosts, n_ranks, rank
-from singerid.task import MONITORED, Figures, SingerTask
+from singerid.ranks import check_divisible, device, rank
+from singerid.task import Figures, SingerTask
+from singerid.trainer import Stopping, build_trainer, quiet_lightning
 from singerid.trial_validation import plan_trials
 from singerid.watcher import Watcher
 
+_FOR_LIFE = ("train.optimizer", "train.weight_decay", "train.freeze")
+"""Settings that the optimizer's saved state belongs to."""
 
-def _check_belongs(checkpoint: Path, task: SingerTask) -> None:
-    """Refuse to go on with another network or other data than the checkpoint's.
+
+def _check_belongs(
+    checkpoint: Path, task: SingerTask, changed: Mapping[str, str], trains: bool
+) -> None:
+    """Refuse to go on with another network, other data or another optimizer than the checkpoint's.
+
+    Args:
+        checkpoint: what the run goes on from.
+        task: as it is set up now.
+        changed: settings that differ from the run's.
+        trains: whether the optimizer is needed.
 
     Raises:
         CheckpointError: they differ, or the checkpoint is damaged.
     """
-    found = load_weights_only(checkpoint).get("singerid", {})
+    state = load_weights_only(checkpoint)
+    found = state.get("singerid", {})
     differ = [name for name, value in task.identity.items() if found.get(name) != value]
     if differ:
         raise CheckpointError(
             f"was made with other {' and '.join(differ)}", where=checkpoint,
             do="give the run's own store and encoder settings, or start a new run",
         )  # fmt: skip
+    stuck = [name for name in _FOR_LIFE if trains and name in changed]
+    if _shapes(state["state_dict"]) != _shapes(task.state_dict()):
+        stuck += [name for name in changed if name.startswith("loss.") or name == "train.average"]
+    if stuck:
+        raise CheckpointError(
+            "cannot be gone on from with other settings", where=checkpoint,
+            found=", ".join(f"{name} {changed[name]}" for name in stuck),
+            do="leave them, or start a new run with --init",
+        )  # fmt: skip
 
 
-class _Stopping(EarlyStopping):  # type: ignore[misc]
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run has the patience that is asked for, not the checkpoint's."""
-        super().load_state_dict(state_dict | {"patience": self.patience})
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -121,7 +140,9 @@ def fit(
         on_cycle: called after each cycle: step, training means, validation means, best so far.
 
     Raises:
-        SingeridError: there is nothing to validate, or nothing left to train.
+        SingeridError: there is nothing to validate, or nothing left to train; or memory, a worker
+            or a logger failed.
+        ConfigError: `train.compile` without a compiler.
         CheckpointError: the checkpoint is missing, damaged, or of another network or other data.
         Interrupted: after Ctrl-C, once everything is saved.
     """
@@ -146,8 +167,10 @@ def fit(
         )
         n_singers = augment.n_classes
     task = SingerTask(config, data.spec, n_singers, data.fingerprint)
+    changed: dict[str, str] = {}
     if checkpoint:
-        _check_belongs(checkpoint, task)
+        changed = run.changed_settings(path, config)
+        _check_belongs(checkpoint, task, changed, not validate_only)
         if not validate_only and rank() == 0:
             run.write_config(path, config)  # the limit may be another now
     else:
@@ -168,6 +191,10 @@ def fit(
         f"encoder {run.n_parameters(task.encoder):,} parameters, {n_singers} training "
         f"singers, precision {config.train.precision}, steps {first_step} to {config.train.steps}"
     )
+    for name, values in changed.items():
+        say(f"changed since: {name} {values}")
+    if config.train.compile and not validate_only:
+        task.compiled = compiled(task.encoder)
     log = None if validate_only or rank() else run.RunLog(path, first_step)
     watcher = Watcher(config, say)
 
@@ -178,29 +205,18 @@ def fit(
 
     keeper = Keeper(path, log, data.spec, provenance or {}, on_step, end_of_cycle)
     keeper.first_step = first_step
-    stopping = _Stopping(
-        MONITORED, config.train.threshold, config.train.patience, check_on_train_epoch_end=False
-    )
-    with _quiet_lightning():
-        trainer = L.Trainer(
-            accelerator="auto", devices=max(1, n_ranks() // n_hosts()), num_nodes=n_hosts(),
-            strategy="ddp" if n_ranks() > 1 else "auto", max_epochs=-1,
-            # torch has it for GPUs only: on CPUs each rank normalizes by its own part.
-            sync_batchnorm=n_ranks() > 1 and torch.cuda.is_available(),
-            logger=False if validate_only or rank() else _tensorboard(path, config, first_step),
-            callbacks=[*([stopping] if data.valid else []), watcher, keeper],
-            gradient_clip_val=config.train.gradient_clip,
-            accumulate_grad_batches=config.train.accumulate,
-            limit_val_batches=None if data.valid else 0, num_sanity_val_steps=0,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            use_distributed_sampler=False, log_every_n_steps=1,
-        )  # fmt: skip
+    opened: AbstractContextManager[list[Logger]] = nullcontext([])
+    if not validate_only and rank() == 0:
+        opened = open_loggers(path, config, first_step)
+    with quiet_lightning(), opened as loggers:
+        callbacks = [*([Stopping(config.train)] if data.valid else []), watcher, keeper]
+        trainer = build_trainer(config.train, loggers, callbacks, data.valid is not None)
         numbers = CycleSampler(lambda: trainer.global_step, config.train)
         loader = make_loader(data.train, config.train, numbers, shared=True, augment=augment)
         valid_loader = None
         if data.valid:
             valid_loader = make_loader(data.valid, config.train, range(config.train.val_iters))
-        with _ctrl_c(keeper, say):
+        with _ctrl_c(keeper, say), explained(path, lambda: task.step):
             if validate_only:
                 trainer.validate(
                     task, valid_loader, ckpt_path=checkpoint, verbose=False, weights_only=True
@@ -255,14 +271,6 @@ def resolve_precision(config: Config) -> Config:
     )
 
 
-def _tensorboard(path: Path, config: Config, first_step: int) -> TensorBoardLogger:
-    # purge_step hides what a killed run logged after the checkpoint that it resumes from.
-    more = {"purge_step": first_step + 1} if first_step else {}
-    logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False, **more)
-    logger.log_hyperparams(config.model_dump())
-    return logger
-
-
 @contextmanager
 def _ctrl_c(keeper: Keeper, say: Callable[[str], object]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM ends the training after this step, a second one at once."""
@@ -288,27 +296,3 @@ def _ctrl_c(keeper: Keeper, say: Callable[[str], object]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's hints on hardware and worker counts, which do not apply, are not shown."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=r".*have no `val_dataloader`.*")
-        warnings.filterwarnings("ignore", message=r".*checkpoint that ended before the epoch.*")
-        warnings.filterwarnings("ignore", message=r".*Checkpoint directory.*exists.*")
-        hook = threading.excepthook
-        # TensorBoard's thread tells the training of a full disk too, which then says it once.
-        threading.excepthook = lambda args: None if args.exc_type is OSError else hook(args)
-        try:
-            yield
-        finally:
-            threading.excepthook = hook
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

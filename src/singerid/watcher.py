@@ -75,10 +75,10 @@ class Watcher(Callback):  # type: ignore[misc]
             self._say(f"warning: {line}")
 
     def _log(self, figures: Mapping[str, float], step: int) -> None:
-        """To TensorBoard only: times differ from run to run, and the log shall not."""
-        if self._trainer is not None and self._trainer.logger is not None:
-            tagged = {f"time/{name}": value for name, value in figures.items()}
-            self._trainer.logger.log_metrics(tagged, step)
+        """To loggers only: times differ from run to run, and the run's own log shall not."""
+        tagged = {f"time/{name}": value for name, value in figures.items()}
+        for logger in self._trainer.loggers if self._trainer is not None else []:
+            logger.log_metrics(tagged, step)
 
 
 def _health(valid: Figures) -> Figures:

@@ -4,8 +4,10 @@ Yakovlev, Makarov, Balykin, Malov, Okhotnikov and Torgashov, Reshape dimensions 
 recognition, Interspeech 2024. Details that the paper leaves open are as in the authors' code
 (github.com/IDRnD/ReDimNet) and WeSpeaker's.
 
-Signals are `(batch, n_frames, height · channels)`. A stage with 2 × the channels has 1/2 of the
-height, so that every stage's output has the same size, and each stage can see all before it.
+Signals are `(batch, n_frames, height · channels)`; pictures are `(batch, channels, n_frames,
+height)` here, so that in channels-last memory they are the same thing. A stage with 2 × the
+channels has 1/2 of the height, so that every stage's output has the same size, and each stage can
+see all before it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from singerid.encoders.encoder import Encoder
-from singerid.encoders.layers import Planes, time_conv, to_frames, to_strip
+from singerid.encoders.layers import Planes, channels_last, time_conv, to_frames, to_strip
 from singerid.encoders.masking import zeroed
 from singerid.encoders.normalization import Normalization, NormalizationKind
 from singerid.encoders.pooling import PoolingKind, build_pooling
@@ -89,8 +91,9 @@ class ReDimNetEncoder(Encoder):
 
     def vectors(self, frames: Tensor, mask: Tensor | None) -> Tensor:
         """See `Encoder.vectors`."""
-        x = self.stem(F.pad(self.planes(frames), (0, 0, 0, self.missing)))
-        outputs = [self.stem_norm(x.permute(0, 3, 2, 1)).flatten(2)]
+        x = F.pad(self.planes(frames).transpose(2, 3), (0, self.missing))
+        x = self.stem(channels_last(x)).permute(0, 2, 3, 1)
+        outputs = [self.stem_norm(x).flatten(2)]
         for stage in self.stages:
             outputs.append(stage(outputs, mask))
         vectors: Tensor = self.linear(self.norm(self.pooling(self.mixture(outputs), mask)))
@@ -137,7 +140,7 @@ class Stage(nn.Module):
         self.mixture = Mixture(n_signals, volume)
         channels *= size.stride
         wide = channels * size.expansion
-        self.reshape = nn.Conv2d(volume // height, wide, (size.stride, 1), (size.stride, 1))
+        self.reshape = nn.Conv2d(volume // height, wide, (1, size.stride), (1, size.stride))
         self.blocks = nn.ModuleList(SeparableBlock(wide) for _ in range(size.n_blocks))
         self.narrow: nn.Sequential | None = None
         if size.expansion > 1:
@@ -151,13 +154,13 @@ class Stage(nn.Module):
 
     def forward(self, signals: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         """Signals `(batch, n_frames, volume)` → one of the same shape."""
-        x = self.mixture(signals).unflatten(2, self.shape).permute(0, 3, 2, 1)
+        x = self.mixture(signals).unflatten(2, self.shape).permute(0, 3, 1, 2)
         x = self.reshape(x)
         for block in self.blocks:
             x = block(x, mask)
         if self.narrow is not None:
-            x = self.narrow(zeroed(x, mask, time=-1))
-        context: Tensor = self.context(to_frames(x), mask)
+            x = self.narrow(zeroed(x, mask, time=2))
+        context: Tensor = self.context(x.permute(0, 2, 3, 1).flatten(2), mask)
         return context
 
 
@@ -174,10 +177,10 @@ class SeparableBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """`(batch, channels, height, n_frames)` → the same shape."""
-        y = self.pointwise1(self.depthwise1(zeroed(x, mask, time=-1)))
+        """`(batch, channels, n_frames, height)` → the same shape."""
+        y = self.pointwise1(self.depthwise1(zeroed(x, mask, time=2)))
         y = self.norm1(torch.relu_(y))
-        y = self.norm2(self.pointwise2(self.depthwise2(zeroed(y, mask, time=-1))))
+        y = self.norm2(self.pointwise2(self.depthwise2(zeroed(y, mask, time=2))))
         return torch.relu_(x + y)
 
 
