@@ -21,7 +21,9 @@ from singerid.errors import CheckpointError
 from singerid.sections import EncoderSettings
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
 
-SETTINGS = EncoderSettings(hidden_size=8, n_layers=1, dim=4, relu=False)
+SETTINGS = EncoderSettings(
+    kind="lstm", normalization="none", hidden_size=8, n_layers=1, dim=4, relu=False
+)
 SPEC = FeatureSpec(mel=MelSettings(n_mels=16))
 
 

@@ -27,7 +27,8 @@ from singerid.store import Store
 from singerid.table import read_table
 
 SMALL = [
-    "--batch.n_singers", "2", "--batch.n_partials", "2", "--batch.partial_frames", "32",
+    "--preset", "original", "--batch.n_singers", "2", "--batch.n_partials", "2",
+    "--batch.partial_frames", "32",
     "--encoder.hidden_size", "16", "--encoder.n_layers", "1", "--encoder.dim", "8",
     "--encoder.relu", "false", "--train.train_iters", "2", "--train.val_iters", "1",
     "--train.precision", "32", "--train.learning_rate", "1e-2",
@@ -126,7 +127,7 @@ def test_train(job):
     names = {path.name.partition(".out.")[0] for path in (at / "run").iterdir()}
     assert names == {
         "config.yaml", "notes.txt", "provenance.json", "log.jsonl", "hparams.yaml", "events",
-        "ckpt_4.ckpt", "encoder.safetensors", "saved_model.pt",
+        "ckpt_4.ckpt", "encoder.safetensors", "saved_model.pt", "MODEL_CARD.md",
     }  # fmt: skip
     config = resolve(read_config_file(at / "run" / "config.yaml"))
     assert (config.train.steps, config.encoder.dim, config.encoder.relu) == (4, 8, False)
@@ -227,7 +228,7 @@ def test_resume(job, tmp_path):
     refused("r: run is already at step 4; raise the limit: --train.steps 8", "train", "--resume",
             tmp_path / "r")  # fmt: skip
     result = done("train", "--resume", tmp_path / "r", "--train.steps", "6")
-    assert "steps 4 to 6" in result.out[0]
+    assert "steps 4 to 6" in "\n".join(result.out)
     assert (tmp_path / "r" / "ckpt_6.ckpt").exists()
     # A run that goes on remembers its new limit.
     refused("r: run is already at step 6; raise the limit: --train.steps 12", "train", "--resume",

@@ -16,7 +16,10 @@ from singerid.cli import main
 from singerid.embeddings import read_embeddings
 from singerid.records import read_recordings
 
-NET = ["--encoder.hidden_size", "16", "--encoder.n_layers", "1", "--encoder.dim", "8"]
+NET = [
+    "--preset", "original", "--encoder.hidden_size", "16", "--encoder.n_layers", "1",
+    "--encoder.dim", "8",
+]  # fmt: skip
 SMALL = [
     "--batch.n_singers", "2", "--batch.n_partials", "2", "--batch.partial_frames", "32",
     "--train.train_iters", "2", "--train.val_iters", "1", "--train.precision", "32",

@@ -44,20 +44,21 @@ def problems(values, where="settings"):
 # ------------------------------------------------------------------------------------ every setting
 
 
-def test_defaults_are_valid_and_those_of_the_original():
+def test_defaults_are_valid():
     config = resolve({})
     assert config == Config()
     assert config.audio.sample_rate == 16000
     assert (config.mel.n_fft, config.mel.hop_length, config.mel.n_mels) == (1024, 256, 80)
-    assert (config.encoder.hidden_size, config.encoder.n_layers, config.encoder.dim) == (
-        768,
-        3,
-        256,
-    )
-    assert (config.batch.n_singers, config.batch.n_partials, config.batch.partial_frames) == (
-        8, 10, 128
-    )  # fmt: skip
-    assert config.train.learning_rate == 1e-4
+
+
+def test_the_original_recipe():
+    config = resolve(PRESETS["original"])
+    encoder, batch = config.encoder, config.batch
+    assert encoder.kind == "lstm"
+    assert (encoder.hidden_size, encoder.n_layers, encoder.dim) == (768, 3, 256)
+    assert (batch.n_singers, batch.n_partials, batch.partial_frames) == (8, 10, 128)
+    assert (config.loss.objective, config.train.optimizer) == ("ge2e", "adam")
+    assert (config.train.learning_rate, config.train.schedule) == (1e-4, "constant")
 
 
 @pytest.mark.parametrize(

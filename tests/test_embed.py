@@ -27,7 +27,9 @@ def path(tmp_path_factory):
     """An encoder whose weights are large enough that different audio gives different vectors."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    settings = EncoderSettings(hidden_size=16, n_layers=1, dim=12, relu=False)
+    settings = EncoderSettings(
+        kind="lstm", normalization="none", hidden_size=16, n_layers=1, dim=12, relu=False
+    )
     network = build_encoder(settings, 80)
     weights = {name: 3 * w for name, w in network.state_dict().items()}
     path = tmp_path_factory.mktemp("run") / "encoder.safetensors"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from singerid.config import ORIGINAL
 from singerid.encoders import build_encoder
 from singerid.encoders.lstm import LSTMEncoder
 from singerid.encoders.normalization import Normalization
@@ -17,7 +18,9 @@ def one_thread():
 
 def make(relu=False, hidden=12, layers=2, dim=6, n_dims=5, seed=0):
     torch.manual_seed(seed)
-    settings = EncoderSettings(hidden_size=hidden, n_layers=layers, dim=dim, relu=relu)
+    settings = EncoderSettings(
+        kind="lstm", normalization="none", hidden_size=hidden, n_layers=layers, dim=dim, relu=relu
+    )
     return build_encoder(settings, n_dims)
 
 
@@ -81,7 +84,7 @@ def test_gradient_reaches_every_parameter(relu):
 
 
 def test_number_of_parameters_of_the_original():
-    encoder = build_encoder(EncoderSettings(), 80)
+    encoder = build_encoder(EncoderSettings(**ORIGINAL["encoder"]), 80)
     hidden, dim = 768, 256
     layers = sum(4 * hidden * (n_inputs + hidden + 2) for n_inputs in (80, hidden, hidden))
     expected = layers + (hidden + 1) * dim

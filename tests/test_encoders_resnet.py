@@ -36,7 +36,7 @@ def test_any_number_of_inputs(n_inputs):
 
 @pytest.mark.parametrize(
     ("depth", "channels", "stem_stride", "dim", "millions"),
-    [(34, 0, 1, 256, 6.63), (18, 16, 1, 256, 1.36), (18, 16, 2, 256, 1.03), (10, 16, 2, 256, 0.64)],
+    [(34, 32, 1, 256, 6.63), (18, 16, 1, 256, 1.36), (18, 16, 2, 256, 1.03), (10, 0, 2, 192, 0.55)],
 )
 def test_number_of_parameters(depth, channels, stem_stride, dim, millions):
     """The first is WeSpeaker's ResNet34-TSTP-emb256."""

@@ -19,7 +19,7 @@ def run_folder(tmp_path_factory):
     from singerid.checkpoint import save_encoder
     from singerid.encoders import build_encoder
 
-    settings = EncoderSettings(hidden_size=8, n_layers=1, dim=4)
+    settings = EncoderSettings(kind="lstm", normalization="none", hidden_size=8, n_layers=1, dim=4)
     path = tmp_path_factory.mktemp("run") / "encoder.safetensors"
     network = build_encoder(settings, 80)
     save_encoder(path, network.state_dict(), settings, FeatureSpec(), 32, {})

@@ -24,7 +24,7 @@ from singerid.records import write_recordings
 
 CONFIG = {
     "batch": {"n_singers": 2, "n_partials": 2, "partial_frames": 32},
-    "encoder": {"hidden_size": 16, "n_layers": 1, "dim": 8, "relu": False},
+    "encoder": {"kind": "lstm", "hidden_size": 16, "n_layers": 1, "dim": 8, "relu": False},
     "train": {"steps": 77, "learning_rate": 3e-5},
 }
 VALID = {"ge2e_loss": 0.5, "accuracy": 0.75, "eer": 0.2, "trial_eer": 0.1234}
@@ -140,8 +140,8 @@ def test_a_bank_is_said_to_be_sung_anew(folder, store, tmp_path):
 def test_settings_that_differ_and_no_others(folder):
     card = card_of(folder)
     rows = {name: (value, usual) for name, value, usual in table(card, "Training")}
-    assert rows["`train.learning_rate`"] == ("3e-05", "0.0001")
-    assert rows["`encoder.dim`"] == ("8", "256")
+    assert rows["`train.learning_rate`"] == ("3e-05", "0.002")
+    assert rows["`encoder.dim`"] == ("8", "192")
     assert "`train.seed`" not in rows
     assert "at a learning rate of 3e-05" in card
     assert "300 steps were done, each of 2 singers × 2 partials" in card

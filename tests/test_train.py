@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from singerid import run, task, train
 from singerid.checkpoint import load_encoder, load_weights_only
-from singerid.config import merge, resolve
+from singerid.config import ORIGINAL, merge, resolve
 from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError, StoreError
 from singerid.keeper import Interrupted
@@ -45,7 +45,7 @@ def quick(monkeypatch):
 
 
 def settings(**sections):
-    return resolve(merge(TINY, sections))
+    return resolve(merge(ORIGINAL, TINY, sections))
 
 
 def tiny(**train):

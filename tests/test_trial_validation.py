@@ -129,7 +129,9 @@ def test_rate_is_that_of_loops(frames, seconds):
 
 def test_vectors_are_those_of_embed(store, tmp_path):
     torch.manual_seed(0)
-    settings = EncoderSettings(hidden_size=16, n_layers=1, dim=12, relu=False)
+    settings = EncoderSettings(
+        kind="lstm", normalization="none", hidden_size=16, n_layers=1, dim=12, relu=False
+    )
     network = build_encoder(settings, 80)
     path = tmp_path / "encoder.safetensors"
     save_encoder(path, network.state_dict(), settings, store.spec, 64, {})

@@ -99,7 +99,7 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
         header = json.loads(metadata[_KEY])
         if header["format"] != _FORMAT:
             raise ValueError(f"format {header['format']}, not {_FORMAT}")
-        settings = EncoderSettings.model_validate(header["encoder"])
+        settings = EncoderSettings.model_validate({"kind": "lstm", **header["encoder"]})
         spec = FeatureSpec.model_validate(header["features"])
         partial_frames, fingerprint = int(header["partial_frames"]), str(header["fingerprint"])
         identity = {name: header[name] for name in ("format", "encoder", "features")}

@@ -100,9 +100,37 @@ class Config(Section):
         return self
 
 
+ORIGINAL: dict[str, dict[str, Any]] = {
+    "batch": {"n_singers": 8, "n_partials": 10, "partial_frames": 128},
+    "encoder": {
+        "kind": "lstm", "hidden_size": 768, "n_layers": 3, "dim": 256, "normalization": "none",
+        "relu": True,
+    },
+    "loss": {"objective": "ge2e"},
+    "train": {
+        "steps": 100_000, "train_iters": 40, "val_iters": 40, "patience": 50,
+        "optimizer": "adam", "learning_rate": 1e-4, "weight_decay": 0.0, "warmup_steps": 0,
+        "schedule": "constant", "monitor": "ge2e_loss",
+    },
+}  # fmt: skip
+"""What the original implementation trains."""
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries, later ones over earlier ones."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            old = result.get(name)
+            both = isinstance(old, dict) and isinstance(value, Mapping)
+            result[name] = merge(old, value) if both and old is not None else value
+    return result
+
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    "small": {
+    "original": ORIGINAL,
+    "small": merge(ORIGINAL, {
         "batch": {"n_singers": 16, "n_partials": 6, "partial_frames": 96},
         "encoder": {"hidden_size": 256, "n_layers": 1, "dim": 128, "relu": False},
         "loss": {"objective": "total"},
@@ -110,13 +138,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3, "train_iters": 100, "val_iters": 10, "steps": 2000,
             "patience": 10, "log_every": 50,
         },
-    },
-    "tiny": {
+    }),
+    "tiny": merge(ORIGINAL, {
         "batch": {"n_singers": 2, "n_partials": 2, "partial_frames": 64},
         "encoder": {"hidden_size": 32, "n_layers": 1, "dim": 16, "relu": False},
         "train": {"train_iters": 5, "val_iters": 2, "steps": 10, "log_every": 5},
-    },
-    "demo": {
+    }),
+    "demo": merge(ORIGINAL, {
         "batch": {"n_partials": 8, "partial_frames": 64},
         "encoder": {"hidden_size": 128, "n_layers": 1, "dim": 64, "relu": False},
         "loss": {"objective": "total"},
@@ -124,9 +152,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 2e-3, "train_iters": 50, "val_iters": 5, "steps": 600,
             "log_every": 50, "patience": 6,
         },
-    },
+    }),
 }  # fmt: skip
-"""Named starting points: the original's sizes, one that a laptop trains in minutes, the demo's."""
+"""Named starting points: what works best here, the original's recipe, and small copies of that."""
 
 
 def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -147,17 +175,6 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError("not a mapping of sections", where=path, found=type(values).__name__)
     return {name: {} if section is None else section for name, section in values.items()}
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries, later ones over earlier ones."""
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            old = result.get(name)
-            both = isinstance(old, dict) and isinstance(value, Mapping)
-            result[name] = merge(old, value) if both and old is not None else value
-    return result
 
 
 def resolve(values: Mapping[str, Any], where: object = "settings") -> Config:

@@ -17,8 +17,8 @@ def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> No
     """
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
     parser.add_argument(
-        "--preset", choices=sorted(PRESETS), default="default",
-        help="starting point that the file and the flags change (default: %(default)s)",
+        "--preset", choices=sorted(PRESETS),
+        help="starting point that the file and the flags change (default: default)",
     )  # fmt: skip
     defaults = Config()
     for name in sections:
@@ -45,12 +45,14 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_settings(arguments: argparse.Namespace, base: dict[str, Any] | None = None) -> Config:
-    """Defaults < `base` < preset < ``--config`` < flags.
+    """Defaults < preset < `base` < ``--config`` < flags.
+
+    `base` is what data, weights or a run that goes on demand.
 
     Raises:
         ConfigErrors: one line per wrong key or value.
     """
-    layers = [base or {}, PRESETS[arguments.preset]]
+    layers = [PRESETS[arguments.preset or "default"], base or {}]
     if arguments.config:
         from_file = read_config_file(arguments.config)
         resolve(merge(*layers, from_file), arguments.config)  # so that errors name the file

@@ -242,7 +242,12 @@ def _read_family(
     ])  # fmt: skip
     try:
         settings = EncoderSettings(
-            hidden_size=hidden_size, n_layers=n_layers, dim=dim, relu=family.relu
+            kind="lstm",
+            hidden_size=hidden_size,
+            n_layers=n_layers,
+            dim=dim,
+            relu=family.relu,
+            normalization="none",
         )
     except ValidationError as error:
         sizes = f"{n_layers} layers of {hidden_size} units, {dim} dimensions"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -43,7 +42,8 @@ def choose_precision(
         return wanted
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "32"
-    network = copy.deepcopy(network)  # batch normalization takes in what it sees
+    was_training = network.training
+    network.eval()  # batch normalization takes in what it sees in training
     features = torch.full((batch, _FRAMES, n_dims), 0.5)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(_ROUNDS):
@@ -53,6 +53,8 @@ def choose_precision(
                 vectors = network(features)
             vectors.sum().backward()
             taken.append(time.perf_counter() - start)
+    network.zero_grad(set_to_none=True)
+    network.train(was_training)
     return "bf16" if median(seconds[True]) < _WORTH_IT * median(seconds[False]) else "32"
 
 

@@ -62,9 +62,9 @@ class ManifestSettings(Section):
 class BatchSettings(Section):
     """What one training step sees."""
 
-    n_singers: int = setting(8, "singers in a batch", flag="-spb", ge=2, le=4096)
-    n_partials: int = setting(10, "partials of each singer in a batch", flag="-ups", ge=2, le=4096)
-    partial_frames: int = setting(128, "length of a partial", unit="frames", flag="-nt", ge=8)
+    n_singers: int = setting(48, "singers in a batch", flag="-spb", ge=2, le=4096)
+    n_partials: int = setting(2, "partials of each singer in a batch", flag="-ups", ge=2, le=4096)
+    partial_frames: int = setting(175, "length of a partial", unit="frames", flag="-nt", ge=8)
     sampling: Literal["fair", "hard"] = setting(
         "fair",
         "which singers meet in a batch: any, or those of one gender and similar pitch (labels "
@@ -154,7 +154,7 @@ class EncoderSettings(Section):
     """The network."""
 
     kind: Literal["lstm", "resnet", "ecapa", "campplus", "redimnet"] = setting(
-        "lstm",
+        "resnet",
         "architecture: LSTM (Wan et al. 2018, as the original), ResNet (He et al. 2016), "
         "ECAPA-TDNN (Desplanques et al. 2020), CAM++ (Wang et al. 2023) or ReDimNet (Yakovlev et "
         "al. 2024)",
@@ -165,21 +165,25 @@ class EncoderSettings(Section):
         "deviation, both with learned weights, or what is usual for the architecture",
     )
     channels: int = setting(
-        0, "base width of a convolutional architecture, 0 for its paper's", ge=0, le=4096
+        0,
+        "base width of a convolutional architecture; 0: 16 of a ResNet (its papers take 32), "
+        "of others their paper's",
+        ge=0,
+        le=4096,
     )
     depth: Annotated[Literal[10, 18, 34], BeforeValidator(_number)] = setting(
-        34, "layers of a ResNet"
+        10, "layers of a ResNet"
     )
     stem_stride: Annotated[Literal[1, 2], BeforeValidator(_number)] = setting(
-        1,
+        2,
         "a ResNet's stride along time and frequency in its first layer; 2 leaves a quarter of "
         "the work",
     )
     hidden_size: int = setting(768, "units of each LSTM layer", flag="-hs", ge=4, le=8192)
     n_layers: int = setting(3, "LSTM layers", flag="-nl", ge=1, le=16)
-    dim: int = setting(256, "length of an embedding", flag="-es", ge=2, le=8192)
+    dim: int = setting(192, "length of an embedding", flag="-es", ge=2, le=8192)
     normalization: Literal["none", "range", "standard", "level", "global", "feature"] = setting(
-        "none",
+        "level",
         "of the input: each partial to [0, 1] (range), to mean 0 and variance 1 (standard) or to "
         "mean 0 and a range of 70 dB (level); by mean and variance of all training frames "
         "(global), or of each dimension (feature)",
@@ -208,7 +212,7 @@ class LossSettings(Section):
         "softmax", "variant of the GE2E loss (Wan et al. 2018, eq. 6 or 7)"
     )
     objective: str = setting(
-        "ge2e",
+        "aam + prototypical",
         "the losses that are optimized, joined by +, with weights: aam + 0.5 prototypical; of aam, "
         "ge2e, prediction, prototypical, supcon, total (ge2e + prediction)",
         flag="-ul",
@@ -255,27 +259,27 @@ class LossSettings(Section):
 class TrainSettings(Section):
     """Cycles of training and validation steps, and when to end."""
 
-    steps: int = setting(100_000, "upper limit of training steps", flag="-stp", ge=1)
+    steps: int = setting(3000, "upper limit of training steps", flag="-stp", ge=1)
     iters: Literal["given", "auto"] = setting(
         "given", "sizes of the cycles: as given below, or computed from the corpus"
     )
-    train_iters: int = setting(40, "training steps in a cycle", flag="-ti", ge=1)
-    val_iters: int = setting(40, "validation steps in a cycle", flag="-vi", ge=1)
+    train_iters: int = setting(250, "training steps in a cycle", flag="-ti", ge=1)
+    val_iters: int = setting(10, "validation steps in a cycle", flag="-vi", ge=1)
     patience: int = setting(
-        50, "cycles without improvement of the validation GE2E loss before stopping",
+        20, "cycles without improvement of the monitored validation figure before stopping",
         flag="-p", ge=1,
     )  # fmt: skip
     threshold: float = setting(0.0, "smallest change that counts as improvement", flag="-et", ge=0)
     optimizer: Literal["adam", "adamw", "sgd"] = setting(
-        "adam", "adamw decouples weight decay; sgd has Nesterov's momentum of 0.9"
+        "adamw", "adamw decouples weight decay; sgd has Nesterov's momentum of 0.9"
     )
     learning_rate: float = setting(
-        1e-4, "of the optimizer, at its highest", flag="-lri", gt=0, le=1
+        2e-3, "of the optimizer, at its highest", flag="-lri", gt=0, le=1
     )
-    weight_decay: float = setting(0.0, "of matrices and kernels", ge=0, le=1)
-    warmup_steps: int = setting(0, "steps in which the learning rate rises from 0", ge=0)
+    weight_decay: float = setting(0.02, "of matrices and kernels", ge=0, le=1)
+    warmup_steps: int = setting(30, "steps in which the learning rate rises from 0", ge=0)
     schedule: Literal["constant", "cosine"] = setting(
-        "constant", "the learning rate stays, or falls on a cosine to 0 at the last step"
+        "cosine", "the learning rate stays, or falls on a cosine to 0 at the last step"
     )
     accumulate: int = setting(1, "batches whose gradients make one step", ge=1)
     average: float = setting(
@@ -283,7 +287,7 @@ class TrainSettings(Section):
         "0 for none", ge=0, lt=1,
     )  # fmt: skip
     monitor: Literal["ge2e_loss", "trial_eer"] = setting(
-        "ge2e_loss",
+        "trial_eer",
         "what early stopping and the choice of the best encoder look at: the loss of "
         "the validation batches, or the equal error rate of fixed trials of whole recordings",
     )

@@ -30,6 +30,8 @@ def train(arguments: argparse.Namespace) -> None:
     resume = arguments.resume is not None
     if resume == (arguments.output is not None):
         raise SingeridError("give either -o RUN for a new run or --resume RUN to go on with one")
+    if resume and arguments.preset:
+        raise SingeridError("--preset is for a new run", do="change single settings of this one")
     if resume and arguments.init:
         raise SingeridError("--init starts a new run", do="give -o RUN instead of --resume")
     path = Path(arguments.resume or arguments.output)

@@ -30,8 +30,8 @@ def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) 
         options["pooling"] = s.pooling
     if s.kind == "lstm":
         return LSTMEncoder(n_inputs, s.hidden_size, s.n_layers, s.dim, relu=s.relu, **options)
-    if s.channels:
-        options["channels"] = s.channels
+    if s.channels or s.kind == "resnet":
+        options["channels"] = s.channels or 16
     if s.kind == "resnet":
         return ResNetEncoder(n_inputs, s.dim, depth=s.depth, stem_stride=s.stem_stride, **options)
     kinds: dict[str, type[ECAPAEncoder | CAMPPlusEncoder | ReDimNetEncoder]] = {
