@@ -47,6 +47,7 @@ def test_shares_make_up_the_batch():
 
 
 COMMON = [
+    "--preset", "original",
     "--encoder.hidden_size", "16", "--encoder.n_layers", "1", "--encoder.dim", "8",
     "--batch.n_singers", "4", "--batch.n_partials", "2", "--batch.partial_frames", "32",
     "--train.steps", "4", "--train.train_iters", "2", "--train.val_iters", "1",

@@ -305,7 +305,10 @@ def _add_nothing(sub: argparse.ArgumentParser) -> None:
 
 
 _GROUPS = {"trials": "Lists of trials: which recordings are compared with which."}
-_TRAIN = ["batch", "augment", "resing", "channel", "encoder", "loss", "train"]
+_TRAIN = [
+    "batch", "augment", "batch_augment", "resing", "channel", "encoder", "loss", "train",
+    "validation",
+]  # fmt: skip
 _COMMANDS: list[
     tuple[str, Callable[[argparse.Namespace], None], str | None, list[str], Adder]
 ] = [
