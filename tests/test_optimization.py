@@ -27,7 +27,7 @@ def test_learning_rate_rises_and_falls():
 
 
 def test_learning_rate_stays():
-    settings = TrainSettings(learning_rate=0.1, warmup_steps=2, steps=10)
+    settings = TrainSettings(learning_rate=0.1, warmup_steps=2, steps=10, schedule="constant")
     assert [learning_rate_at(step, settings) for step in (0, 1, 2, 9, 99)] == [
         0.05,
         0.1,
