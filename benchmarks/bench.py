@@ -31,7 +31,7 @@ import reference
 from singerid import audio, corpora, extraction, manifest, train
 from singerid.batches import BatchMaker
 from singerid.checkpoint import EncoderFile
-from singerid.config import Config
+from singerid.config import ORIGINAL, merge, resolve
 from singerid.data import TrainingData
 from singerid.embed import SingerEncoder
 from singerid.encoders import build_encoder
@@ -183,7 +183,7 @@ def step(corpus: Corpus, rounds: int) -> Iterator[str]:
 def _our_step(
     precision: str, batch: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 ) -> Callable[[], None]:
-    config = Config.model_validate({"train": {"precision": precision}})
+    config = resolve(merge(ORIGINAL, {"train": {"precision": precision}}))
     task = SingerTask(config, config.feature_spec, 8)
     optimizer = task.configure_optimizers()
     inputs = torch.from_numpy(batch).reshape(8, PARTIALS, 128, 80), torch.arange(8)
@@ -204,12 +204,11 @@ def overhead(corpus: Corpus, rounds: int) -> Iterator[str]:
     The bare pass is timed between the steps, so that both see the same spells of the machine.
     """
     n_singers = min(8, len({r.singer for r in corpus.recordings}))
-    config = Config.model_validate(
-        {
-            "batch": {"n_singers": n_singers, "n_partials": 80 // n_singers},
-            "train": {"steps": 3 * rounds + 1, "train_iters": 1000, "precision": "32"},
-        }
-    )
+    given = {
+        "batch": {"n_singers": n_singers, "n_partials": 80 // n_singers},
+        "train": {"steps": 3 * rounds + 1, "train_iters": 1000, "precision": "32"},
+    }
+    config = resolve(merge(ORIGINAL, given))
     network = build_encoder(config.encoder, corpus.spec.n_dims)
     inputs = torch.rand(config.batch.n_partials * n_singers, 128, corpus.spec.n_dims)
     steps: list[float] = []
@@ -245,7 +244,7 @@ def embed(corpus: Corpus, rounds: int) -> Iterator[str]:
     np.save(folder / "singer" / "recording.npy", corpus.store.features(recording.id))
 
     def ours(precision: str) -> Callable[[], object]:
-        config = Config()
+        config = resolve(ORIGINAL)
         network = build_encoder(config.encoder, corpus.spec.n_dims).eval()
         file = EncoderFile(network, config.encoder, corpus.spec, 128, "benchmark")
         encoder = SingerEncoder(file, EmbedSettings.model_validate({"precision": precision}))

@@ -23,21 +23,24 @@ from singerid.precision import autocast, flushed_denormals
 from singerid.sections import EncoderSettings
 
 N_MELS = 80
-ENCODERS = {
-    "lstm 1 x 256 (small)": {"hidden_size": 256, "n_layers": 1, "dim": 128, "relu": False},
-    "lstm 3 x 768 (original)": {},
+ENCODERS: dict[str, dict[str, object]] = {
+    "lstm 1 x 256": {"kind": "lstm", "hidden_size": 256, "n_layers": 1, "dim": 128},
+    "lstm 3 x 768 (original)": {"kind": "lstm", "dim": 256},
     **{
         f"resnet {depth}, 16 channels, stride {stride}": {
-            "kind": "resnet", "depth": depth, "channels": 16, "stem_stride": stride
+            "kind": "resnet", "depth": depth, "channels": 16, "stem_stride": stride, "dim": 192
         }
         for stride in (2, 1) for depth in (10, 18, 34)
     },
-    "resnet 34, 32 channels": {"kind": "resnet"},
+    "resnet 34, 32 channels, stride 1": {
+        "kind": "resnet", "depth": 34, "channels": 32, "stem_stride": 1, "dim": 256
+    },
     "ecapa, 256 channels": {"kind": "ecapa", "channels": 256, "dim": 192},
     "ecapa, 512 channels": {"kind": "ecapa", "dim": 192},
     "campplus": {"kind": "campplus", "dim": 512},
     "redimnet": {"kind": "redimnet", "dim": 192},
 }  # fmt: skip
+"""Settings of each; the dimensions are those of their papers."""
 
 
 def multiply_adds(encoder: nn.Module, features: Tensor) -> int:

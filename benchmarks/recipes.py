@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from singerid import corpora, manifest
-from singerid.config import Config, merge
+from singerid.config import PRESETS, Config, merge
 from singerid.extraction import extract
 from singerid.sections import ManifestSettings
 from singerid.spec import FeatureSpec
@@ -17,7 +17,7 @@ from singerid.virtual import write_virtual_corpus
 
 Settings = Mapping[str, Mapping[str, Any]]
 
-ORIGINAL: Settings = {"train": {"precision": "32"}}
+ORIGINAL: Settings = merge(PRESETS["original"], {"train": {"precision": "32"}})
 """The original's sizes: LSTM 3 x 768, 8 x 10 partials of 128 frames, GE2E, Adam at 1e-4."""
 
 MODERN: Settings = {

@@ -44,7 +44,8 @@ def world(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
 def on_the_fly(listing: Path) -> None:
     """A batch of 8 × 10 partials: stored, on the fly, on the fly with augmentation."""
     found = manifest.build(corpora.scan("csv", listing), ManifestSettings())
-    settings, spec = BatchSettings(), FeatureSpec()
+    settings = BatchSettings(n_singers=8, n_partials=10, partial_frames=128)
+    spec = FeatureSpec()
     with tempfile.TemporaryDirectory() as folder:
         store = extract_store(found.recordings, folder, spec, 2)[1]
         makers = {
