@@ -38,11 +38,12 @@ from singerid.encoders import build_encoder
 from singerid.losses import similarity_matrix
 from singerid.melody import draw_song
 from singerid.records import Recording, write_recordings
-from singerid.sections import BatchSettings, EmbedSettings, ManifestSettings
+from singerid.sections import EmbedSettings, ManifestSettings
 from singerid.singing import SAMPLE_RATE, sing
 from singerid.spec import FeatureSpec
 from singerid.store import Store
 from singerid.task import SingerTask
+from singerid.training_sections import BatchSettings
 from singerid.virtual import write_virtual_corpus
 from singerid.voices import draw_singer
 from timing import duration, medians, ratio_line

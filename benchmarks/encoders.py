@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from singerid.encoders import build_encoder
 from singerid.precision import autocast, flushed_denormals
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 N_MELS = 80
 ENCODERS: dict[str, dict[str, object]] = {

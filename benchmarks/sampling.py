@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from singerid.batches import FairMaker
 from singerid.records import Recording
-from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import BatchSettings
 from timing import duration
 
 SIZES = 10**4, 10**6

@@ -17,8 +17,9 @@ from singerid import audio, corpora, manifest
 from singerid.batches import BatchMaker
 from singerid.extraction import extract as extract_store
 from singerid.features import extract
-from singerid.sections import AugmentSettings, BatchSettings, ManifestSettings
+from singerid.sections import ManifestSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import AugmentSettings, BatchSettings
 from singerid.wave_batches import WaveBatchMaker
 from timing import medians, ratio_line
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from singerid.encoders import build_encoder
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 
 def make(n_inputs=20, n_classes=0, **settings):

@@ -8,7 +8,7 @@ import scipy.signal
 from pydantic import ValidationError
 
 from singerid.augment import Band, add_noise, augment, draw_bands, equalize
-from singerid.sections import AugmentSettings
+from singerid.training_sections import AugmentSettings
 
 RATE = 16000
 TONE = (0.3 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE)).astype(np.float32)

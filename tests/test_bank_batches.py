@@ -8,8 +8,8 @@ from singerid.errors import StoreError
 from singerid.resing_settings import CLEAN, ChannelSettings, ResingSettings
 from singerid.resinging.batches import BankBatchMaker
 from singerid.resinging.draws import Draws, seeded
-from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec, MelSettings
+from singerid.training_sections import BatchSettings
 from singerid.voicebank.parametric import bank_from_voices
 from singerid.voicebank.spec import BankSpec
 from singerid.voices import draw_singer

@@ -14,8 +14,8 @@ from singerid.features.mel import log_mel
 from singerid.resing_settings import CLEAN, ChannelSettings
 from singerid.resinging.draws import Draws, seeded
 from singerid.resinging.levels import mel_sums
-from singerid.sections import BatchAugmentSettings
 from singerid.spec import FeatureSettings, FeatureSpec, MelSettings, PitchSettings
+from singerid.training_sections import BatchAugmentSettings
 
 SPEC = FeatureSpec()
 N = 100

@@ -15,9 +15,9 @@ from singerid.batches import BatchMaker, median_pitch
 from singerid.errors import SingeridError, StoreError
 from singerid.records import Recording
 from singerid.sampling import fair_draw, fair_turn
-from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec
 from singerid.store import Entry
+from singerid.training_sections import BatchSettings
 
 
 class FakeStore:

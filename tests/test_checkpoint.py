@@ -18,8 +18,8 @@ from singerid.checkpoint import (
 )
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
-from singerid.sections import EncoderSettings
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
+from singerid.training_sections import EncoderSettings
 
 SETTINGS = EncoderSettings(
     kind="lstm", normalization="none", hidden_size=8, n_layers=1, dim=4, relu=False

@@ -4,7 +4,7 @@ import pytest
 
 from singerid.config import resolve
 from singerid.cycles import cycle_size, resolve_cycles
-from singerid.sections import BatchSettings
+from singerid.training_sections import BatchSettings
 
 
 def naive(store, split, batch):

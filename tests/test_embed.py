@@ -16,8 +16,9 @@ from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, MismatchError, SingeridError
 from singerid.features import extract
 from singerid.frames import tile_starts
-from singerid.sections import EmbedSettings, EncoderSettings
+from singerid.sections import EmbedSettings
 from singerid.spec import AudioSettings, FeatureSpec
+from singerid.training_sections import EncoderSettings
 
 FRAMES = 64
 

@@ -8,7 +8,7 @@ from singerid.config import ORIGINAL
 from singerid.encoders import build_encoder
 from singerid.encoders.lstm import LSTMEncoder
 from singerid.encoders.normalization import Normalization
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 
 @pytest.fixture(autouse=True)

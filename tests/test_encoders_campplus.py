@@ -7,7 +7,7 @@ import torch
 from encoder_checks import CHECKS, check_onnx, frames, n_parameters, trained
 from singerid.encoders import build_encoder
 from singerid.encoders.campplus import CAMPPlusEncoder, segment_means
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 
 def make(n_inputs=20, **options):

@@ -6,7 +6,7 @@ import torch
 from encoder_checks import CHECKS, make, n_parameters
 from singerid.encoders import build_encoder
 from singerid.encoders.ecapa import SERes2Block
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 SMALL = {"kind": "ecapa", "channels": 64}
 VARIANTS = {

@@ -7,7 +7,7 @@ import torch
 from encoder_checks import CHECKS, frames, n_parameters, trained
 from singerid.encoders import build_encoder
 from singerid.encoders.redimnet import Mixture, ReDimNetEncoder, StageSize
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 SMALL = (StageSize(1, 1, 1, 10), StageSize(2, 1, 2, 10))
 

@@ -7,7 +7,7 @@ import torch
 from encoder_checks import CHECKS, frames, make, n_parameters
 from singerid.encoders import build_encoder
 from singerid.encoders.layers import BasicBlock
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 SMALL = {"kind": "resnet", "channels": 4, "depth": 10}
 VARIANTS = {

@@ -10,8 +10,9 @@ from singerid.embed import SingerEncoder
 from singerid.errors import CheckpointError, ConfigError, MissingExtraError
 from singerid.external import load_embedder
 from singerid.external.mfcc import MfccEncoder
-from singerid.sections import EmbedSettings, EncoderSettings
+from singerid.sections import EmbedSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import EncoderSettings
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,13 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-errors frames objective_line sampling silence throughput
-alarms decoding lettering melody precision ranks records sections terminal
-appending audio augment compiling embeddings encoders losses optimization projector resing_settings
-spec voices
-checkpoint features manifest metrics singing store table trials vectors_file
-batches corpora crops extraction health pitch_labels plots report scoring slices statistics
+errors frames objective_line sampling sections silence throughput
+alarms decoding lettering melody precision ranks records resing_settings spec terminal
+training_sections
+appending audio augment compiling embeddings encoders losses optimization projector store
+voices
+checkpoint features manifest metrics singing statistics table trials vectors_file
+batches corpora crops extraction health pitch_labels plots report scoring slices
 verification virtual voicebank
 config demo front_ends naming resident resinging wave_batches worst
 batch_augment breakdown cycles data embedder flags foreign loggers

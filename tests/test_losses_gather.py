@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from singerid.losses import Objective, gather_embeddings
 from singerid.ranks import n_ranks
-from singerid.sections import LossSettings
+from singerid.training_sections import LossSettings
 
 CASES = {
     "ge2e": {"objective": "ge2e"},

@@ -16,7 +16,7 @@ from singerid.losses import (
 )
 from singerid.losses import objective as module
 from singerid.objective_line import LOSSES
-from singerid.sections import LossSettings
+from singerid.training_sections import LossSettings
 
 ALL = "aam + 0.5 ge2e + 2 prediction + 0.25 prototypical + 3 supcon"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from singerid.optimization import WeightAverage, build_optimizer, learning_rate_at
-from singerid.sections import TrainSettings
+from singerid.training_sections import TrainSettings
 
 
 def small_network():

@@ -8,7 +8,7 @@ import torch
 from singerid import precision
 from singerid.encoders import build_encoder
 from singerid.precision import autocast, choose_precision, flushed_denormals
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,8 @@ from singerid.batches import BatchMaker
 from singerid.errors import ConfigError, StoreError
 from singerid.extraction import extract
 from singerid.resident import ResidentBatches, is_resident
-from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec, MelSettings, PitchSettings
+from singerid.training_sections import BatchSettings
 
 SMALL = BatchSettings(n_singers=2, n_partials=3, partial_frames=40)
 

@@ -13,7 +13,7 @@ from singerid.batches import BatchMaker
 from singerid.config import read_config_file, resolve
 from singerid.data import TrainingData, data_fingerprint
 from singerid.errors import CheckpointError, SingeridError
-from singerid.sections import BatchSettings
+from singerid.training_sections import BatchSettings
 
 
 def make(path, store, notes="", config=None):

@@ -15,8 +15,9 @@ from singerid.embed import SingerEncoder
 from singerid.encoders import build_encoder
 from singerid.errors import SingeridError
 from singerid.records import Recording
-from singerid.sections import EmbedSettings, EncoderSettings, ValidationSettings
+from singerid.sections import EmbedSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import EncoderSettings, ValidationSettings
 from singerid.trial_validation import choose_recordings, plan_trials
 
 FRAMES = 32

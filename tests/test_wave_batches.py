@@ -11,8 +11,8 @@ import soundfile
 
 from singerid.batches import BatchMaker
 from singerid.errors import AudioError, ConfigError, StoreError
-from singerid.sections import AugmentSettings, BatchSettings
 from singerid.spec import AudioSettings, FeatureSpec
+from singerid.training_sections import AugmentSettings, BatchSettings
 from singerid.wave_batches import WaveBatchMaker
 
 SPEC = FeatureSpec()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from singerid.sections import AugmentSettings
+from singerid.training_sections import AugmentSettings
 
 FloatArray = npt.NDArray[np.float32]
 Kind = Literal["low shelf", "peak", "high shelf"]

@@ -33,8 +33,8 @@ from singerid.resinging.channel import Channel
 from singerid.resinging.draws import Draws, seeded
 from singerid.resinging.levels import front_end_scale, mel_sums
 from singerid.resinging.traits import Identities
-from singerid.sections import BatchAugmentSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import BatchAugmentSettings
 
 _CROPS_AT_ONCE = 16  # on the CPU: what its second-level cache holds
 _CROP_STEP = 8  # frames: few lengths, so that few graphs are compiled

@@ -20,9 +20,9 @@ from singerid.features import network_input
 from singerid.frames import crop
 from singerid.records import Recording
 from singerid.sampling import HardDraw, fair_draw, fair_turn, spread_draw
-from singerid.sections import BatchSettings
 from singerid.spec import FeatureSpec
 from singerid.store import Store
+from singerid.training_sections import BatchSettings
 from singerid.trials.labels import UNKNOWN_GENDERS, codes, known, semitones
 
 IntArray = npt.NDArray[np.int64]

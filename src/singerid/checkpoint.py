@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
 from singerid.records import atomic_write
-from singerid.sections import EncoderSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import EncoderSettings
 
 _KEY, _FORMAT = "singerid", 1
 

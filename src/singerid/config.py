@@ -17,22 +17,15 @@ from pydantic_core import ErrorDetails
 from singerid.errors import ConfigError
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
-    AugmentSettings,
-    BatchAugmentSettings,
-    BatchSettings,
     CalibrateSettings,
     EmbedSettings,
-    EncoderSettings,
     EvaluateSettings,
-    LossSettings,
     ManifestSettings,
     PlotSettings,
     RobustnessSettings,
     Section,
     TableSettings,
-    TrainSettings,
     TrialSettings,
-    ValidationSettings,
 )
 from singerid.spec import (
     AudioSettings,
@@ -41,6 +34,15 @@ from singerid.spec import (
     MelSettings,
     PitchSettings,
     WorldSettings,
+)
+from singerid.training_sections import (
+    AugmentSettings,
+    BatchAugmentSettings,
+    BatchSettings,
+    EncoderSettings,
+    LossSettings,
+    TrainSettings,
+    ValidationSettings,
 )
 from singerid.voicebank.spec import BankSettings
 

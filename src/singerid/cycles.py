@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from singerid.config import Config
-from singerid.sections import BatchSettings
 from singerid.store import Store
+from singerid.training_sections import BatchSettings
 
 
 def cycle_size(store: Store, split: str, batch: BatchSettings) -> tuple[int, str]:

@@ -21,8 +21,8 @@ from singerid.checkpoint import load_encoder, load_strictly, load_weights_only, 
 from singerid.config import read_config_file, resolve
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
-from singerid.sections import EncoderSettings
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
+from singerid.training_sections import EncoderSettings
 
 Kind = Literal["autovc", "corentinj", "original", "singerid"]
 

@@ -17,9 +17,9 @@ from singerid.checkpoint import save_encoder
 from singerid.errors import SingeridError
 from singerid.ranks import any_rank, rank
 from singerid.records import atomic_write
-from singerid.sections import TrainSettings
 from singerid.spec import FeatureSpec
 from singerid.task import Figures, SingerTask, means
+from singerid.training_sections import TrainSettings
 
 
 class Interrupted(SingeridError):

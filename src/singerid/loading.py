@@ -15,7 +15,7 @@ from singerid.batch_augment import BatchAugment
 from singerid.batches import BatchSource
 from singerid.errors import SingeridError
 from singerid.ranks import n_ranks, rank, this_ranks
-from singerid.sections import TrainSettings
+from singerid.training_sections import TrainSettings
 
 Loader = DataLoader[tuple[Tensor, Tensor] | SingeridError]
 

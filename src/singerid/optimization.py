@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from singerid.sections import TrainSettings
+from singerid.training_sections import TrainSettings
 
 _MOMENTUM = 0.9
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from singerid.batches import Batch, BatchMaker, IntArray
 from singerid.errors import ConfigError
 from singerid.features import network_input
-from singerid.sections import BatchSettings
 from singerid.store import Store
+from singerid.training_sections import BatchSettings
 
 FloatArray = npt.NDArray[np.float32]
 Residence = Literal["auto", "on", "off"]

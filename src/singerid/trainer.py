@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import MixedPrecision
 
 from singerid.ranks import device, n_hosts, n_ranks
-from singerid.sections import TrainSettings
 from singerid.task import MONITORED
+from singerid.training_sections import TrainSettings
 
 
 class Stopping(EarlyStopping):  # type: ignore[misc]

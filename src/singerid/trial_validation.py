@@ -22,9 +22,10 @@ from singerid.errors import SingeridError, one_line
 from singerid.front_ends import FeatureFrontEnd
 from singerid.precision import autocast
 from singerid.records import Recording, columns_of
-from singerid.sections import EmbedSettings, ValidationSettings
+from singerid.sections import EmbedSettings
 from singerid.spec import FeatureSpec
 from singerid.store import Store
+from singerid.training_sections import ValidationSettings
 from singerid.trials import TrialList, draw_trials
 from singerid.trials.labels import UNKNOWN_GENDERS
 

@@ -16,8 +16,8 @@ from singerid.batches import FairMaker
 from singerid.crops import CropReader, Sound, check_spec, crop_features
 from singerid.errors import AudioError
 from singerid.records import Recording
-from singerid.sections import AugmentSettings, BatchSettings
 from singerid.spec import FeatureSpec
+from singerid.training_sections import AugmentSettings, BatchSettings
 
 FloatArray = npt.NDArray[np.float32]
 _ROUNDING_SECONDS = 0.001

@@ -10,7 +10,7 @@ from singerid.encoders.encoder import Encoder
 from singerid.encoders.lstm import LSTMEncoder
 from singerid.encoders.redimnet import ReDimNetEncoder
 from singerid.encoders.resnet import ResNetEncoder
-from singerid.sections import EncoderSettings
+from singerid.training_sections import EncoderSettings
 
 __all__ = ["Encoder", "build_encoder"]
 

@@ -12,7 +12,7 @@ from singerid.losses.prediction import PredictionLoss
 from singerid.losses.prototypical import PrototypicalLoss
 from singerid.losses.supcon import SupConLoss
 from singerid.objective_line import parse_objective
-from singerid.sections import LossSettings
+from singerid.training_sections import LossSettings
 
 
 class Objective(nn.Module):

@@ -17,7 +17,7 @@ from singerid.resinging.bank_tensors import BankTensors
 from singerid.resinging.draws import seeded
 from singerid.resinging.resung import ResungBatches
 from singerid.sampling import fair_draw
-from singerid.sections import BatchSettings
+from singerid.training_sections import BatchSettings
 from singerid.voicebank.bank import VoiceBank
 
 IntArray = npt.NDArray[np.int64]
