@@ -11,7 +11,12 @@ from singerid.embeddings import normalize
 from singerid.errors import CheckpointError, ConfigError, MismatchError, SingeridError
 from singerid.metrics.likelihood import cllr
 from singerid.scoring.calibration import Calibration, Line
-from singerid.scoring.calibration_file import read_calibration, write_calibration
+from singerid.scoring.calibration_file import (
+    from_bytes,
+    read_calibration,
+    to_bytes,
+    write_calibration,
+)
 from singerid.scoring.calibration_fit import MIN_ERRORS, fit_calibration
 from singerid.scoring.logistic import fit_line, trial_weights
 from singerid.scoring.scorer import Scorer, fit_scorer
@@ -335,3 +340,12 @@ def test_files_that_are_none(tmp_path):
     path.write_bytes(save({"a": np.ones(2)}))
     with pytest.raises(CheckpointError, match="is not a calibration"):
         read_calibration(path)
+
+
+def test_bytes_are_the_file(file):
+    data = file.read_bytes()
+    assert to_bytes(from_bytes(data)) == to_bytes(read_calibration(file)) == data
+    with pytest.raises(CheckpointError, match=r"^my\.onnx: cannot read the calibration"):
+        from_bytes(data[:-1], "my.onnx")
+    with pytest.raises(CheckpointError, match=r"^my\.onnx: cannot read the calibration"):
+        from_bytes(b"", "my.onnx")

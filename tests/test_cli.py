@@ -35,7 +35,8 @@ SMALL = [
 ]  # fmt: skip
 COMMANDS = [
     "manifest", "features", "voices", "resing", "train", "embed", "table", "trials", "evaluate",
-    "leaderboard", "robustness", "calibrate", "verify", "identify", "plot", "config", "demo",
+    "leaderboard", "robustness", "calibrate", "verify", "identify", "plot", "export", "config",
+    "demo",
 ]  # fmt: skip
 
 
@@ -366,7 +367,7 @@ def test_seed_that_no_generator_takes(name):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [], ["sing"], ["manifest"], ["embed", "x", "-o", "y"], ["train", "x", "--no.such", "1"],
+        [], ["sing"], ["manifest"], ["embed", "-o", "y"], ["train", "x", "--no.such", "1"],
         ["train", "x", "--step", "3"], ["manifest", "x", "-o", "y", "--corpus", "none"],
         ["table", "x", "-o", "y", "--preset", "huge"],
         ["features", "x", "-o", "y", "--workers", "a"],

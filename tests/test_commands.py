@@ -231,3 +231,42 @@ def test_damaged_frames_are_made_again(manifest_jsonl, tmp_path):
     assert (
         "0 recordings extracted, 12 were there" in done("features", manifest_jsonl, "-o", store)[0]
     )
+
+
+def test_export(tmp_path):
+    """A run becomes one file, which `--encoder` takes, with its calibration inside."""
+    from singerid.checkpoint import save_encoder
+    from singerid.encoder_graph import parse_header
+    from singerid.encoders import build_encoder
+    from singerid.scoring.calibration import Calibration, Line
+    from singerid.scoring.calibration_file import write_calibration
+    from singerid.scoring.scorer import Scorer
+    from singerid.spec import FeatureSpec
+    from singerid.training_sections import EncoderSettings
+
+    pytest.importorskip("onnx")
+    settings = EncoderSettings(kind="lstm", hidden_size=8, n_layers=1, dim=4)
+    folder = tmp_path / "my-run"
+    folder.mkdir()
+    weights = build_encoder(settings, 80).state_dict()
+    fingerprint = save_encoder(
+        folder / "encoder.safetensors", weights, settings, FeatureSpec(), 32, {}
+    )
+    path = tmp_path / "e.onnx"
+    out = done("export", folder, "-o", path)
+    assert out[0].startswith(f"{path}: encoder {fingerprint}, 2.")
+    assert out[0].endswith(f" of those of {folder}")
+    header = parse_header(path.read_bytes(), path)
+    assert (header.name, header.calibration_bytes) == ("my-run", None)
+
+    calibration, line = tmp_path / "c.safetensors", Line(1.0, 0.0, (), 9, 9, 3)
+    for encoder in ("another", fingerprint):
+        write_calibration(calibration, Calibration(encoder, Scorer(), line, (), (line,)))
+        if encoder == "another":
+            message = f"{calibration}: is of another encoder; found another; expected {fingerprint}"
+            refused(message, "export", folder, "-o", path, "--calibration", calibration)
+    done("export", folder / "encoder.safetensors", "-o", path, "--calibration", calibration,
+         "--name", "mine")  # fmt: skip
+    header = parse_header(path.read_bytes(), path)
+    assert (header.name, header.calibration_bytes) == ("mine", calibration.read_bytes())
+    refused("e.pt: exported encoders end in .onnx", "export", folder, "-o", tmp_path / "e.pt")

@@ -88,12 +88,12 @@ def test_whole_recordings_are_not_held(pairs):
 
 def test_places_of_crops_depend_on_seed_and_recording_alone():
     samples = noise(50_000)
-    a, b, c = (Moments(crops=5, seed=seed)._starts(samples) for seed in (1, 1, 2))
+    a, b, c = (Moments(crops=5, seed=seed).places(samples) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
     assert len(a) == 5
-    assert (Moments(crops=5, seed=1)._starts(noise(50_000, 9)) != a).any()
-    assert list(Moments(crops=5)._starts(samples[:LENGTH])) == [0]
+    assert (Moments(crops=5, seed=1).places(noise(50_000, 9)) != a).any()
+    assert list(Moments(crops=5).places(samples[:LENGTH])) == [0]
 
 
 def test_network_that_refuses_one_recording(pairs):
@@ -143,3 +143,34 @@ def test_only_the_middle_of_each_recording(pairs):
         np.testing.assert_allclose(found.vectors[row], expected, atol=1e-6)
         assert found.n_partials[row] == n
         assert found.seconds[row] == (0.5 if len(samples) > 8000 else recording.duration)
+
+
+def test_partials_are_copied_batch_by_batch():
+    """Of an hour, only what is encoded at once is in memory twice."""
+    encoder, seen = Moments(batch_partials=4, overlap=0.9), []
+    original = encoder.front_end.encoder_input
+
+    class Watching(WaveformFrontEnd):
+        def encoder_input(self, partial):
+            seen.append(len(encoder.shapes))
+            return original(partial)
+
+    encoder.front_end = Watching(FeatureSpec())
+    encoder.embed_partials(noise(20_000))
+    assert len(seen) == 41
+    assert seen == [i // 4 for i in range(41)]  # four are read, then encoded
+
+
+def test_encoders_that_refuse_a_recording_by_its_places(pairs):
+    class Picky(Moments):
+        def places(self, frames):
+            if len(frames) == 4000:
+                raise AudioError("holds no voice", found="hum")
+            return super().places(frames)[:1]
+
+    found, failures = gather(Picky()._embed_many(iter(pairs)), "e")
+    assert found.ids == ["9000", "1000", "20000", "4001"]
+    assert list(found.n_partials) == [1] * 4
+    assert list(map(str, failures)) == ["4000.wav: holds no voice; found hum"]
+    with pytest.raises(AudioError, match=r"^holds no voice; found hum$"):
+        Picky().embed_partials(noise(4000))

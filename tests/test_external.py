@@ -76,6 +76,28 @@ def test_torch_is_asked_for_where_it_is_needed(tmp_path, monkeypatch, name):
         load_embedder(tmp_path / name)
 
 
+def test_the_default_is_the_pretrained_one(monkeypatch, tmp_path, run_folder):
+    from singerid.checkpoint import load_encoder
+    from singerid.export import export_encoder
+    from singerid.runtime import OnnxSingerEncoder
+
+    assert external.DEFAULT.parent.parent.name == "singerid"
+    monkeypatch.setattr(external, "DEFAULT", tmp_path / "default.onnx")
+    with pytest.raises(CheckpointError) as caught:
+        load_embedder()
+    assert str(caught.value) == (
+        f"{tmp_path}/default.onnx: the pretrained encoder is not part of this installation; "
+        "install singerid again, or give an encoder of your own: --encoder"
+    )
+    file = load_encoder(run_folder)
+    export_encoder(file, external.DEFAULT, name="the one")
+    settings = EmbedSettings(max_seconds=2)
+    for found in (load_embedder(), load_embedder("default", settings)):
+        assert isinstance(found, OnnxSingerEncoder)
+        assert (found.name, found.fingerprint) == ("the one", file.fingerprint)
+    assert found.settings is settings
+
+
 def test_names_are_those_of_the_module_table():
     for name in external.NAMES:
         assert f"``{name}``" in external.__doc__

@@ -52,3 +52,15 @@ def test_tiles_cover_from_the_first_to_the_last_frame(n, partial, hop):
 def test_tiles_of_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match="must be at least 1"):
         frames.tile_starts(*wrong)
+
+
+@given(st.integers(1, 200_000))
+def test_fast_lengths(least):
+    length = frames.fast_length(least)
+    assert length >= least
+    assert length % 2 == 0
+    assert length <= 1.2 * least + 2
+    for factor in (2, 3, 5):
+        while length % factor == 0:
+            length //= factor
+    assert length == 1

@@ -1,4 +1,4 @@
-"""Two front ends under one interface: features of ours, and the waveform."""
+"""Front ends under one interface: features of ours, the waveform, and windows of it."""
 
 import dataclasses
 
@@ -8,10 +8,11 @@ import soundfile
 
 from singerid.errors import AudioError
 from singerid.features import extract, network_input
-from singerid.front_ends import FeatureFrontEnd, WaveformFrontEnd
+from singerid.features.mel import hann, mel_bands
+from singerid.front_ends import FeatureFrontEnd, WaveformFrontEnd, WindowFrontEnd
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings, PitchSettings
 
-KINDS = [FeatureFrontEnd, WaveformFrontEnd]
+KINDS = [FeatureFrontEnd, WaveformFrontEnd, WindowFrontEnd]
 SPEC = FeatureSpec(audio=AudioSettings(sample_rate=8000), mel=MelSettings(n_mels=20, fmax=4000))
 
 
@@ -75,3 +76,41 @@ def test_files_are_read_in_turn_and_errors_are_values(kind, n_processes, recordi
 def test_short_audio_is_refused(kind):
     with pytest.raises(AudioError, match=r"samples: is too short; found 0.25 s; expected at least"):
         kind(SPEC).frames(tone(0.25, 8000))
+
+
+@pytest.mark.parametrize("silence_db", [0, -40])
+def test_windows_are_those_of_the_mel_frames(silence_db):
+    audio = AudioSettings(sample_rate=8000, silence_db=silence_db, min_level_db=-20)
+    spec = FeatureSpec(audio=audio, mel=MelSettings(n_mels=20, fmax=4000, scale="linear"))
+    samples = np.concatenate([tone(2, 8000), np.zeros(8000, np.float32), tone(1.1, 8000)])
+    windows, expected = WindowFrontEnd(spec).frames(samples), extract(samples, spec)
+    mel = spec.mel
+    spectra = np.abs(np.fft.rfft(windows * hann(mel.n_fft) * mel.gain))
+    found = spectra @ mel_bands(8000, mel.n_fft, 20, mel.fmin, mel.fmax).T
+    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
+    assert WindowFrontEnd(spec).step_seconds == 256 / 8000
+
+
+def test_windows_are_no_copies():
+    """An hour has as many bytes as its samples; partials are where their windows are."""
+    front_end = WindowFrontEnd(SPEC)
+    frames = front_end.frames(tone(5, 8000))
+    whole = front_end.encoder_input(frames)
+    assert whole.shape == ((len(frames) - 1) * 256 + 1024,)
+    assert np.shares_memory(frames, whole)
+    assert not whole.flags.writeable
+    for start, end in [(0, 1), (3, 50), (len(frames) - 2, len(frames))]:
+        partial = front_end.encoder_input(frames[start:end])
+        np.testing.assert_array_equal(partial, whole[start * 256 : (end - 1) * 256 + 1024])
+        assert np.shares_memory(partial, whole)
+
+
+def test_shares_of_voice():
+    front_end = WindowFrontEnd(SPEC)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(24000).astype(np.float32)
+    time = np.arange(24000) / 8000
+    voice = 0.1 * sum(np.sin(2 * np.pi * 200 * k * time) / k for k in range(1, 10))
+    frames = front_end.frames(np.concatenate([noise, voice.astype(np.float32)]))
+    shares = front_end.voice_shares(frames, np.array([0, 20, 83, 120]), 60)
+    assert (shares < 0.1).tolist() == [True, True, False, False]
+    assert shares[3] > 0.9

@@ -16,16 +16,17 @@ ROOT = Path(singerid.__file__).parent
 LAYERS = """
 errors frames objective_line sampling sections silence throughput
 alarms decoding lettering melody precision ranks records resing_settings spec terminal
-training_sections
-appending audio augment compiling embeddings encoders losses optimization projector store
+training_sections voicing
+appending audio augment compiling embeddings encoder_graph encoders losses optimization
+projector store
 voices
 checkpoint features manifest metrics singing statistics table trials vectors_file
-batches corpora crops extraction health pitch_labels plots report scoring slices
+batches corpora crops extraction health mel_network pitch_labels plots report scoring slices
 verification virtual voicebank
 config demo front_ends naming resident resinging wave_batches worst
 batch_augment breakdown cycles data embedder flags foreign loggers
-embed evaluate loading robustness run trial_validation
-calibrate comparison external faults leaderboard model_card task
+embed evaluate loading robustness run runtime trial_validation
+calibrate comparison export external faults leaderboard model_card task
 keeper report_files trainer watcher
 train
 commands
@@ -107,7 +108,7 @@ TRAINING = {
     "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
     "train", "data", "commands", "external", "trial_validation",
     "model_card", "resinging", "batch_augment", "resident", "loading", "loggers", "optimization",
-    "ranks", "watcher", "compiling", "faults", "trainer",
+    "ranks", "watcher", "compiling", "faults", "trainer", "mel_network", "export",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 
@@ -215,11 +216,19 @@ def test_tables_evaluation_and_plots_run_without_torch():
         "table", "evaluate", "plots", "embeddings", "trials", "metrics", "manifest", "extraction",
         "corpora", "cli", "flags", "virtual", "scoring", "report_files", "comparison",
         "leaderboard", "calibrate", "robustness.files", "external", "external.mfcc",
-        "voicebank.bank",
+        "voicebank.bank", "runtime",
     )  # fmt: skip
     found = loaded(*(f"singerid.{name}" for name in names))
     assert {"singerid", "numpy", "soundfile"} <= found
     assert not found & {"torch", "lightning", "tensorboard"}
+
+
+def test_asking_starts_without_what_is_slow_to_import():
+    """`verify` has to answer within two seconds from a cold start; SciPy alone takes one."""
+    names = ("cli", "runtime", "external", "scoring.scorer", "scoring.calibration_file", "voicing")
+    found = loaded(*(f"singerid.{name}" for name in names), "onnxruntime")
+    assert {"singerid", "numpy", "soundfile", "onnxruntime"} <= found
+    assert not found & {"torch", "scipy", "sklearn", "matplotlib", "onnx"}
 
 
 def test_the_package_itself_loads_nothing_heavy():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from singerid.embed import SingerEncoder
     from singerid.embeddings import EmbeddingSet, read_embeddings
     from singerid.errors import SingeridError
+    from singerid.external import load_embedder as load_encoder
     from singerid.records import Recording
     from singerid.store import Store
     from singerid.table import SingerTable, build_table, read_table
@@ -26,21 +27,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Config", "EmbeddingSet", "Recording", "SingerEncoder", "SingerTable", "SingeridError",
-    "Store", "build_table", "load_audio", "read_embeddings", "read_table",
+    "Store", "build_table", "load_audio", "load_encoder", "read_embeddings", "read_table",
 ]  # fmt: skip
 
 _HOMES = {
     "Config": "config", "EmbeddingSet": "embeddings", "Recording": "records",
     "SingerEncoder": "embed", "SingerTable": "table", "SingeridError": "errors",
-    "Store": "store", "build_table": "table", "load_audio": "audio",
+    "Store": "store", "build_table": "table", "load_audio": "audio", "load_encoder": "external",
     "read_embeddings": "embeddings", "read_table": "table",
 }  # fmt: skip
+_INNER_NAMES = {"load_audio": "load", "load_encoder": "load_embedder"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: ``import singerid`` stays fast."""
     if name not in _HOMES:
         raise AttributeError(f"module 'singerid' has no attribute {name!r}")
-    return getattr(
-        import_module(f"singerid.{_HOMES[name]}"), "load" if name == "load_audio" else name
-    )
+    return getattr(import_module(f"singerid.{_HOMES[name]}"), _INNER_NAMES.get(name, name))

@@ -16,7 +16,7 @@ from singerid.commands.corpus import features, manifest, resynthesize, voices
 from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
 from singerid.commands.resinging import resing
 from singerid.commands.robust import robustness
-from singerid.commands.training import import_weights, train
+from singerid.commands.training import export, import_weights, train, whiten
 from singerid.commands.vectors import embed, plot, table
 from singerid.config import Config, to_yaml
 from singerid.corpora import CORPORA
@@ -167,6 +167,12 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-n", "--notes", default="", help="text to keep in the run folder")
 
 
+def _add_whiten(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("encoder", help="run folder or encoder file")
+    sub.add_argument("source", help="voice bank, feature store or manifest of training singers")
+    sub.set_defaults(valid=None)
+
+
 def _add_import(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "file",
@@ -177,6 +183,13 @@ def _add_import(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--manifest", metavar="FILE", help="of vectors: where singers and labels are by id"
     )
+
+
+def _add_export(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("encoder", help="run folder or encoder file")
+    sub.add_argument("--name", help="of the encoder (default: of the run)")
+    sub.add_argument("--calibration", metavar="FILE", help="of the encoder, to be carried along")
+    sub.add_argument("--quantize", action="store_true", help="an LSTM's weights as bytes")
 
 
 def _add_embed(sub: argparse.ArgumentParser) -> None:
@@ -262,7 +275,7 @@ def _add_asking(sub: argparse.ArgumentParser) -> None:
     _add_encoder(sub)
     sub.add_argument(
         "--calibration", metavar="FILE",
-        help="of the encoder (default: calibration.safetensors beside it)",
+        help="of the encoder (default: the one in its file, or calibration.safetensors beside it)",
     )  # fmt: skip
     sub.add_argument(
         "--prior", type=float, default=0.5, metavar="P",
@@ -277,8 +290,9 @@ def _add_asking(sub: argparse.ArgumentParser) -> None:
 
 def _add_encoder(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "--encoder", required=True,
-        help="run folder, encoder file, model.onnx, model.pt, mfcc or resemblyzer",
+        "--encoder", default="default",
+        help="run folder, encoder file, model.onnx, model.pt, mfcc or resemblyzer (default: the "
+        "one that comes with singerid)",
     )  # fmt: skip
 
 
@@ -317,6 +331,8 @@ _COMMANDS: list[
     ("voices", voices, "BANK", ["bank", *FRONT_END], _add_voices),
     ("resing", resing, "FOLDER|FILE.wav", ["resing"], _add_resing),
     ("train", train, None, [*_TRAIN, *FRONT_END], _add_train),
+    ("whiten", whiten, "encoder.safetensors", ["whiten", "batch", "resing", "channel"],
+     _add_whiten),
     ("embed", embed, "FILE.parquet", ["embed"], _add_embed),
     ("table", table, "FILE.parquet", ["table"], _add_embeddings),
     ("trials build", trials_build, "FILE", ["trials"], _add_trials_build),
@@ -325,10 +341,11 @@ _COMMANDS: list[
     ("leaderboard", leaderboard, "FILE.md", ["trials", "evaluate"], _add_sets),
     ("robustness", robustness, "FOLDER", ["trials", "robustness", "embed"], _add_robustness),
     ("calibrate", calibrate, "calibration.safetensors", ["trials", "calibrate"], _add_calibrate),
-    ("verify", verify, None, [], _add_verify),
-    ("identify", identify, None, [], _add_identify),
+    ("verify", verify, None, ["embed"], _add_verify),
+    ("identify", identify, None, ["embed"], _add_identify),
     ("plot", plot, "FILE.png", ["plot"], _add_embeddings),
     ("import", import_weights, "FILE", FRONT_END, _add_import),
+    ("export", export, "FILE.onnx", [], _add_export),
     ("resynthesize", resynthesize, "FILE.wav", [], _add_resynthesize),
     ("config", config, None, list(Config.model_fields), _add_nothing),
     ("demo", demo, None, [], _add_demo),

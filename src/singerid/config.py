@@ -43,6 +43,7 @@ from singerid.training_sections import (
     LossSettings,
     TrainSettings,
     ValidationSettings,
+    WhitenSettings,
 )
 from singerid.voicebank.spec import BankSettings
 
@@ -74,6 +75,7 @@ class Config(Section):
     loss: LossSettings = LossSettings()
     train: TrainSettings = TrainSettings()
     validation: ValidationSettings = ValidationSettings()
+    whiten: WhitenSettings = WhitenSettings()
     embed: EmbedSettings = EmbedSettings()
     table: TableSettings = TableSettings()
     trials: TrialSettings = TrialSettings()

@@ -23,6 +23,7 @@ from singerid.sections import EmbedSettings
 
 _Key = TypeVar("_Key")
 FloatArray = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 Frames = FloatArray | SingeridError
 """Of a recording: its frames or its partials' vectors, or why there are none."""
 
@@ -190,11 +191,26 @@ class PartialEmbedder(ABC):
         return mean_direction(self.embed_partials(self.front_end.read(path, channel)[0]))
 
     def embed_partials(self, frames: FloatArray) -> FloatArray:
-        """Vectors `(n_partials, dim)` of the partials that tile a recording's frames."""
-        vectors = next(self._embed_group([("", frames)]))[1]
+        """Vectors `(n_partials, dim)` of the partials of a recording's frames."""
+        vectors = next(self._embed_group([("", frames, self.places(frames))]))[1]
         if isinstance(vectors, SingeridError):
             raise vectors
         return vectors
+
+    def places(self, frames: FloatArray) -> Places:
+        """First frames `(n_partials,)` of a recording's partials: its tiles, or random crops.
+
+        A recording shorter than a partial has the one place 0. An encoder may override this, and
+        refuse recordings by raising a `SingeridError`.
+        """
+        length = self._length(frames)
+        last = len(frames) - length
+        if self.settings.crops and last > 0:  # places depend on seed and recording alone
+            mark = zlib.crc32(np.ascontiguousarray(frames[:length]).data)
+            rng = np.random.default_rng([self.settings.seed, mark, len(frames)])
+            return rng.integers(0, last + 1, self.settings.crops)
+        hop = max(1, round(length * (1 - self.settings.overlap)))
+        return tile_starts(len(frames), length, hop)
 
     def embed_recordings(
         self,
@@ -211,15 +227,20 @@ class PartialEmbedder(ABC):
         self, pairs: Iterable[tuple[Recording, Frames]]
     ) -> Iterator[tuple[Recording, Frames]]:
         """Partials' vectors of each recording; recordings share batches."""
-        group: list[tuple[Recording, FloatArray]] = []
+        group: list[tuple[Recording, FloatArray, Places]] = []
         n_partials = 0
         for recording, frames in pairs:
             if isinstance(frames, SingeridError):
                 yield recording, frames
                 continue
             recording, frames = self._middle(recording, frames)
-            group.append((recording, frames))
-            n_partials += len(self._starts(frames))
+            try:
+                places = self.places(frames)
+            except SingeridError as error:
+                yield recording, _at(recording, error)
+                continue
+            group.append((recording, frames, places))
+            n_partials += len(places)
             if self.partial_frames is None or n_partials >= self.settings.batch_partials:
                 yield from self._located(group)
                 group, n_partials = [], 0
@@ -235,54 +256,50 @@ class PartialEmbedder(ABC):
         return replace(recording, duration=limit), frames[start : start + n_frames]
 
     def _located(
-        self, group: Sequence[tuple[Recording, FloatArray]]
+        self, group: Sequence[tuple[Recording, FloatArray, Places]]
     ) -> Iterator[tuple[Recording, Frames]]:
         """`_embed_group`, with errors that name the recording's file."""
         for recording, vectors in self._embed_group(group):
-            if isinstance(vectors, SingeridError):
-                error = vectors
-                vectors = SingeridError(
-                    error.what, where=recording.path, found=error.found, expected=error.expected,
-                    do=error.do,
-                )  # fmt: skip
-            yield recording, vectors
+            yield recording, _at(recording, vectors)
 
     def _embed_group(
-        self, group: Sequence[tuple[_Key, FloatArray]]
+        self, group: Sequence[tuple[_Key, FloatArray, Places]]
     ) -> Iterator[tuple[_Key, Frames]]:
-        tiles = [self._starts(frames) for _, frames in group]
-        partials = [
-            self.front_end.encoder_input(frames[start : start + self._length(frames)])
-            for (_, frames), starts in zip(group, tiles, strict=True)
+        """Partials' vectors; only those of one batch are ever copied out of the frames."""
+        vectors: list[list[FloatArray]] = [[] for _ in group]
+        whole = [
+            (row, start)
+            for row, (_, frames, starts) in enumerate(group)
+            if self.partial_frames is not None and len(frames) >= self.partial_frames
             for start in starts
         ]
-        vectors: dict[int, FloatArray] = {}
-        errors: dict[int, SingeridError] = {}
-        whole = [i for i, partial in enumerate(partials) if len(partial) == self.partial_frames]
         for first in range(0, len(whole), self.settings.batch_partials):
-            rows = whole[first : first + self.settings.batch_partials]
-            vectors |= zip(rows, self.encode(np.stack([partials[i] for i in rows])), strict=True)
-        for i, partial in enumerate(partials):
-            if i not in vectors:  # alone, at its own length: padding would change it
-                try:
-                    vectors[i] = self.encode(partial[None])[0]
-                except SingeridError as error:
-                    errors[i] = error
-        end = 0
-        for (key, _), starts in zip(group, tiles, strict=True):
-            start, end = end, end + len(starts)
-            error_of = errors.get(start)  # what has its own length is its recording's only partial
-            yield key, error_of or np.stack([vectors[i] for i in range(start, end)])
+            some = whole[first : first + self.settings.batch_partials]
+            batch = np.stack([self._partial(group[row][1], start) for row, start in some])
+            for (row, _), vector in zip(some, self.encode(batch), strict=True):
+                vectors[row].append(vector)
+        for (key, frames, _), own in zip(group, vectors, strict=True):
+            yield key, np.stack(own) if own else self._encode_alone(frames)
+
+    def _partial(self, frames: FloatArray, start: int) -> FloatArray:
+        return self.front_end.encoder_input(frames[start : start + self._length(frames)])
+
+    def _encode_alone(self, frames: FloatArray) -> Frames:
+        """A recording at its own length, which padding would change."""
+        try:
+            return self.encode(self.front_end.encoder_input(frames)[None])
+        except SingeridError as error:
+            return error
 
     def _length(self, frames: FloatArray) -> int:
         return len(frames) if self.partial_frames is None else self.partial_frames
 
-    def _starts(self, frames: FloatArray) -> npt.NDArray[np.int64]:
-        length = self._length(frames)
-        last = len(frames) - length
-        if self.settings.crops and last > 0:  # places depend on seed and recording alone
-            mark = zlib.crc32(np.ascontiguousarray(frames[:length]).data)
-            rng = np.random.default_rng([self.settings.seed, mark, len(frames)])
-            return rng.integers(0, last + 1, self.settings.crops)
-        hop = max(1, round(length * (1 - self.settings.overlap)))
-        return tile_starts(len(frames), length, hop)
+
+def _at(recording: Recording, vectors: Frames) -> Frames:
+    """The same, but an error names the recording's file."""
+    if not isinstance(vectors, SingeridError):
+        return vectors
+    return SingeridError(
+        vectors.what, where=recording.path, found=vectors.found, expected=vectors.expected,
+        do=vectors.do,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ from torch import Tensor
 from singerid.checkpoint import load_encoder, load_strictly, load_weights_only, save_encoder
 from singerid.config import read_config_file, resolve
 from singerid.encoders import build_encoder
+from singerid.encoders.whitened import WhitenedEncoder
 from singerid.errors import CheckpointError
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
 from singerid.training_sections import EncoderSettings
@@ -177,8 +178,11 @@ def _read_encoder_file(path: Path, spec: FeatureSpec | None) -> ForeignWeights:
             found=file.spec.fingerprint(), expected=spec.fingerprint(),
         )  # fmt: skip
     step = file.provenance.get("step")
+    network, settings = file.encoder, file.settings
+    if isinstance(network, WhitenedEncoder):  # what is trained is the network within
+        network, settings = network.inner, settings.model_copy(update={"cepstra": 0})
     return ForeignWeights(
-        "singerid", file.encoder.state_dict(), file.settings, file.spec, file.partial_frames, step
+        "singerid", network.state_dict(), settings, file.spec, file.partial_frames, step
     )
 
 

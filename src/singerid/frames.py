@@ -11,6 +11,22 @@ def n_frames(n_samples: int, hop_length: int) -> int:
     return 1 + n_samples // hop_length
 
 
+def fast_length(least: int) -> int:
+    """The smallest even number from `least` on without other prime factors than 2, 3 and 5.
+
+    Fourier transforms of such a length are fast.
+    """
+    length = least + least % 2
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 2
+
+
 def crop(features: npt.NDArray[np.float32], start: int, length: int) -> npt.NDArray[np.float32]:
     """Frames `start` … `start + length` of `(n_frames, n_dims)`; never padded.
 

@@ -1,4 +1,4 @@
-"""What stands between samples and an encoder: features of ours, or the waveform itself."""
+"""What stands between samples and an encoder: features of ours, the waveform, or windows of it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from singerid import audio
 from singerid.appending import in_turn
 from singerid.extraction import Outcome, analyze
-from singerid.features import (
-    check_duration,
-    extract,
-    extract_file,
-    network_input,
-    raise_level,
-)
+from singerid.features import extract, extract_file, network_input, prepared
+from singerid.features.mel import padded
 from singerid.records import Recording
-from singerid.silence import remove_silence
 from singerid.spec import FeatureSpec
+from singerid.voicing import find_voice
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -119,10 +115,7 @@ class WaveformFrontEnd:
         Raises:
             AudioError: too short.
         """
-        settings = self.spec.audio
-        samples = remove_silence(samples, settings.sample_rate, settings.silence_db)
-        check_duration(len(samples), self.spec, where)
-        return raise_level(samples, settings.min_level_db) if settings.min_level_db else samples
+        return prepared(samples, self.spec, where)
 
     def read(self, path: str | os.PathLike[str], channel: str) -> tuple[FloatArray, list[str]]:
         """The samples of a file.
@@ -145,3 +138,49 @@ class WaveformFrontEnd:
     def encoder_input(self, partial: FloatArray) -> FloatArray:
         """The partial as it is."""
         return partial
+
+
+@dataclass(frozen=True)
+class WindowFrontEnd(WaveformFrontEnd):
+    """For an encoder that holds the rest of our mel front end itself (`singerid.runtime`).
+
+    A frame is the window of samples that a mel frame is made of, so partials begin and end where
+    those of `FeatureFrontEnd` do. All windows are views of the padded recording: no copies.
+    """
+
+    @property
+    def step_seconds(self) -> float:
+        """Distance of two frames in seconds."""
+        return self.spec.hop_seconds
+
+    def frames(self, samples: FloatArray, where: object = "samples") -> FloatArray:
+        """Windows `(n_frames, n_fft)` of the prepared, high-passed and padded samples, read-only.
+
+        Raises:
+            AudioError: too short.
+        """
+        mel = self.spec.mel
+        continued = padded(prepared(samples, self.spec, where), self.sample_rate, mel)
+        return sliding_window_view(continued, mel.n_fft)[:: mel.hop_length]
+
+    def encoder_input(self, partial: FloatArray) -> FloatArray:
+        """The samples `((n_frames - 1) · hop_length + n_fft,)` below a partial's windows."""
+        n_samples = (len(partial) - 1) * self.spec.mel.hop_length + self.spec.mel.n_fft
+        return as_strided(partial, (n_samples,), partial.strides[1:], writeable=False)
+
+    def voice_shares(
+        self, frames: FloatArray, starts: npt.NDArray[np.int64], length: int
+    ) -> npt.NDArray[np.float64]:
+        """Share of voice-like sound in partials, see `singerid.voicing`.
+
+        Args:
+            frames: of the recording, as `frames` gave them.
+            starts: first frames of the partials, `(n_partials,)`.
+            length: of a partial in frames.
+
+        Returns:
+            `(n_partials,)` in [0, 1].
+        """
+        mel = self.spec.mel
+        voicing = find_voice(self.encoder_input(frames), self.sample_rate)
+        return voicing.shares(starts * mel.hop_length, (length - 1) * mel.hop_length + mel.n_fft)

@@ -62,21 +62,27 @@ class ResingSettings(Section):
     )  # fmt: skip
 
     stretch_min: float = setting(1.0, "least mean stretch of voiced frames", ge=1, le=10)
-    stretch_max: float = setting(4.0, "greatest mean stretch of voiced frames", ge=1, le=10)
+    stretch_max: float = setting(6.0, "greatest mean stretch of voiced frames", ge=1, le=10)
     sustain: float = setting(
         0.6, "most by which the level's changes in voiced frames are evened out, as a share",
         ge=0, le=1,
     )  # fmt: skip
 
     pitch_min: float = setting(
-        -0.4, "lowest center of a melody, relative to the median F0", unit="octaves", ge=-2, le=2
+        -0.2, "lowest center of a melody, relative to the median F0", unit="octaves", ge=-2, le=2
     )
-    pitch_max: float = setting(1.1, "highest center", unit="octaves", ge=-2, le=3)
+    pitch_max: float = setting(1.2, "highest center", unit="octaves", ge=-2, le=3)
     lowest_f0: float = setting(65.0, "lowest note of anyone", unit="Hz", ge=55, le=200)
     highest_f0: float = setting(1050.0, "highest note of anyone", unit="Hz", ge=200, le=1500)
     note_min: float = setting(0.15, "shortest note", unit="s", ge=0.05, le=20)
-    note_max: float = setting(1.5, "longest note", unit="s", ge=0.05, le=20)
-    leap: float = setting(7.0, "notes lie within this of the center", unit="semitones", ge=0, le=18)
+    note_max: float = setting(3.0, "longest note", unit="s", ge=0.05, le=20)
+    leap: float = setting(
+        7.0,
+        "notes of the widest melodies lie within this of the center",
+        unit="semitones",
+        ge=0,
+        le=18,
+    )
     glide_min: float = setting(
         2.5, "slowest portamento, as natural frequency of the pitch control (Saitou et al. 2005, "
         "Speech Comm. 46)", unit="Hz", ge=0.5, le=20,

@@ -64,6 +64,12 @@ class EmbedSettings(Section):
     max_seconds: float = setting(
         0.0, "only the middle of each recording, so much of it; 0 for all of it", unit="s", ge=0
     )
+    min_voice: float = setting(
+        0.05,
+        "partials with a smaller share of voice-like sound are left out, and recordings without "
+        "any refused; 0 takes all (encoders exported by singerid)",
+        ge=0, le=1,
+    )  # fmt: skip
     precision: Literal["auto", "32", "bf16"] = setting(
         "32", "arithmetic of the network; bf16 is faster, and moves a vector by about 0.5 degrees"
     )

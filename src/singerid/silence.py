@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_closing, binary_dilation
 
 FloatArray = npt.NDArray[np.float32]
 _FRAME_SECONDS = 0.01
@@ -34,9 +33,21 @@ def remove_silence(samples: FloatArray, sample_rate: int, threshold_db: float) -
         return samples
     levels = np.sqrt(np.mean(samples[:whole].reshape(-1, frame).astype(np.float64) ** 2, axis=1))
     loud = levels > levels.max() * 10 ** (threshold_db / 20)
-    loud = binary_dilation(loud, iterations=round(_MARGIN_SECONDS / _FRAME_SECONDS))
-    pause = round(_PAUSE_SECONDS / _FRAME_SECONDS)
-    kept = np.pad(loud, pause)  # so that closing does not treat the ends as loud
-    kept = binary_closing(kept, np.ones(pause + 1, bool))[pause:-pause] | loud
+    kept = _kept(loud)
     result = samples[:whole][np.repeat(kept, frame)]
     return np.concatenate([result, samples[whole:]]) if kept[-1] else result
+
+
+def _kept(loud: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Loud frames with a margin on both sides, and what lies between them but for long pauses."""
+    margin, pause = round(_MARGIN_SECONDS / _FRAME_SECONDS), round(_PAUSE_SECONDS / _FRAME_SECONDS)
+    edges = np.flatnonzero(np.diff(np.pad(loud, 1).astype(np.int8)))
+    starts, ends = edges[::2] - margin, edges[1::2] + margin
+    pauses = starts[1:] - ends[:-1]
+    kept = np.zeros(len(loud), bool)
+    for start, end in zip(starts, ends, strict=True):
+        kept[max(0, start) : end] = True
+    for start, n_frames in zip(ends, pauses, strict=False):
+        if 0 < n_frames <= pause:
+            kept[start : start + n_frames] = True
+    return kept

@@ -151,6 +151,14 @@ class EncoderSettings(Section):
     relu: bool = setting(
         True, "LSTM only: ReLU before the normalization (AutoVC's encoder has none)"
     )
+    cepstra: int = setting(
+        0, "cepstral coefficients whose mean and covariance singerid whiten joins to the vectors; "
+        "0 in training", ge=0, le=64,
+    )  # fmt: skip
+    gate_db: float = setting(
+        50.0, "frames more than this below the loudest do not count in those statistics",
+        unit="dB", gt=0,
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -162,6 +170,29 @@ class EncoderSettings(Section):
         if self.kind == "ecapa" and self.channels % 8:
             raise ValueError(f"channels {self.channels} of kind ecapa must be a multiple of 8")
         return self
+
+
+class WhitenSettings(Section):
+    """What is joined to a trained encoder, and how the whole is whitened (`singerid whiten`)."""
+
+    cepstra: int = setting(
+        20, "cepstral coefficients whose mean and covariance join the vectors", ge=2, le=64
+    )
+    gate_db: float = setting(
+        50.0, "frames more than this below the loudest do not count in those statistics",
+        unit="dB", gt=0,
+    )  # fmt: skip
+    batches: int = setting(40, "batches that the variation within singers is measured on", ge=1)
+    partial_frames: int = setting(
+        350, "length of the partials that it is measured on", unit="frames", ge=10
+    )
+    longest_frames: int = setting(
+        625, "what the whitened encoder embeds at once; longer recordings are cut into such "
+        "partials", unit="frames", ge=10,
+    )  # fmt: skip
+    shrinkage: float = setting(
+        0.05, "share of the mean variance that is added to every direction", ge=0, le=1
+    )
 
 
 class LossSettings(Section):

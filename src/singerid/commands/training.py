@@ -1,4 +1,4 @@
-"""Commands that make encoders: train, and import of other programs' weights."""
+"""Commands that make encoders: train, import of other programs' weights, and export."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from singerid.config import Config, merge, read_config_file
 from singerid.errors import MismatchError, SingeridError
 from singerid.flags import given_settings, read_settings
-from singerid.terminal import check_failures, need_torch, progress, say, warn
+from singerid.terminal import check_failures, need_torch, progress, say, warn, warn_all
 
 if TYPE_CHECKING:
     from singerid.data import TrainingData
     from singerid.foreign import ForeignWeights
+    from singerid.spec import FeatureSpec
     from singerid.task import Figures
     from singerid.train import Initial
 
@@ -62,42 +63,49 @@ def _inputs(
     arguments: argparse.Namespace, base: dict[str, Any], source: str
 ) -> tuple[Config, TrainingData, Initial | None]:
     """The resolved configuration, the data of a store or manifest, and weights to start from."""
-    from singerid.cycles import resolve_cycles
-    from singerid.data import TrainingData
     from singerid.foreign import read_foreign
-    from singerid.records import read_recordings
-    from singerid.store import Store
-    from singerid.train import resolve_precision
-    from singerid.voicebank.spec import read_bank_spec
 
     found = read_foreign(arguments.init) if arguments.init else None
     if found:
         base = merge(base, {"encoder": found.settings.model_dump()})
         base = merge(base, {"batch": {"partial_frames": found.partial_frames}})
+    config, data = _data(arguments, base, source, found.spec if found else None)
+    return config, data, _initial(found, arguments, config) if found else None
+
+
+def _data(
+    arguments: argparse.Namespace, base: dict[str, Any], source: str, spec: FeatureSpec | None
+) -> tuple[Config, TrainingData]:
+    """The resolved configuration, and the data; `spec` is the front end of given weights."""
+    from singerid.cycles import resolve_cycles
+    from singerid.data import TrainingData
+    from singerid.records import read_recordings
+    from singerid.store import Store
+    from singerid.train import resolve_precision
+    from singerid.voicebank.spec import read_bank_spec
+
     if _is_bank(source):
-        spec = read_bank_spec(Path(source)).features
-        config = resolve_precision(read_settings(arguments, merge(base, spec.model_dump())))
+        of_bank = read_bank_spec(Path(source)).features
+        config = resolve_precision(read_settings(arguments, merge(base, of_bank.model_dump())))
         valid = Store(arguments.valid) if arguments.valid else None
-        data = TrainingData.from_bank(config, source, valid)
-    elif str(source).endswith(".jsonl"):
-        base = merge(base, found.spec.model_dump() if found else {})
+        return config, TrainingData.from_bank(config, source, valid)
+    if str(source).endswith(".jsonl"):
+        base = merge(base, spec.model_dump() if spec else {})
         config = resolve_precision(read_settings(arguments, base))
         if config.train.iters == "auto":
             raise SingeridError("--train.iters auto needs a store", do="make one, or give sizes")
-        data = TrainingData.from_recordings(config, read_recordings(source), source)
-    else:
-        store = Store(source)
-        config = read_settings(arguments, merge(base, store.spec.model_dump()))
-        if config.feature_spec != store.spec:
-            raise MismatchError(
-                "settings and store have different feature specs", where=store.path,
-                found=f"settings {config.feature_spec.fingerprint()}, "
-                f"store {store.spec.fingerprint()}",
-                do="leave out what concerns features: the store decides",
-            )  # fmt: skip
-        config = resolve_cycles(resolve_precision(config), store, say)
-        data = TrainingData.from_store(config, store)
-    return config, data, _initial(found, arguments, config) if found else None
+        return config, TrainingData.from_recordings(config, read_recordings(source), source)
+    store = Store(source)
+    config = read_settings(arguments, merge(base, store.spec.model_dump()))
+    if config.feature_spec != store.spec:
+        raise MismatchError(
+            "settings and store have different feature specs", where=store.path,
+            found=f"settings {config.feature_spec.fingerprint()}, "
+            f"store {store.spec.fingerprint()}",
+            do="leave out what concerns features: the store decides",
+        )  # fmt: skip
+    config = resolve_cycles(resolve_precision(config), store, say)
+    return config, TrainingData.from_store(config, store)
 
 
 def _is_bank(source: str) -> bool:
@@ -105,19 +113,46 @@ def _is_bank(source: str) -> bool:
     return (Path(source) / "cepstrum.i8").exists()
 
 
+def whiten(arguments: argparse.Namespace) -> None:
+    """Join a trained encoder with cepstral statistics, and whiten both within singers."""
+    need_torch()
+    from singerid import run, whitening
+    from singerid.checkpoint import load_encoder, save_encoder
+
+    file = load_encoder(arguments.encoder)
+    settings = read_settings(arguments).whiten
+    base = {"batch": {"n_partials": 4, "partial_frames": settings.partial_frames}}
+    config, data = _data(arguments, base, arguments.source, file.spec)
+    _check_spec(arguments.encoder, file.spec, config)
+    settings = config.whiten
+    warn_all(data.train.warnings)
+    with progress("whitening", settings.batches) as advance:
+        encoder, weights = whitening.whiten(file, data.train, settings, advance)
+    provenance = run.provenance(data, arguments.command_line)
+    fingerprint = save_encoder(
+        arguments.output, weights, encoder, file.spec, settings.longest_frames,
+        provenance | {"whitened": file.fingerprint, "training": dict(file.provenance)},
+    )  # fmt: skip
+    say(f"{arguments.output}: encoder {fingerprint}, whitened on {arguments.source}")
+
+
 def _initial(found: ForeignWeights, arguments: argparse.Namespace, config: Config) -> Initial:
     from singerid.train import Initial
 
-    if found.spec != config.feature_spec:
-        raise MismatchError(
-            "weights and data have different feature specs", where=arguments.init,
-            found=f"weights {found.spec.fingerprint()}, data {config.feature_spec.fingerprint()}",
-            do=f"extract the features again: singerid features --encoder {arguments.init}",
-        )  # fmt: skip
+    _check_spec(arguments.init, found.spec, config)
     scale = float(found.leftovers.get("similarity_weight", config.loss.init_scale))
     bias = float(found.leftovers.get("similarity_bias", config.loss.init_bias))
     step = (found.step or 0) if arguments.keep_step else 0
     return Initial(arguments.init, found.weights, scale, bias, step)
+
+
+def _check_spec(weights: str, spec: FeatureSpec, config: Config) -> None:
+    if spec != config.feature_spec:
+        raise MismatchError(
+            "weights and data have different feature specs", where=weights,
+            found=f"weights {spec.fingerprint()}, data {config.feature_spec.fingerprint()}",
+            do=f"extract the features again: singerid features --encoder {weights}",
+        )  # fmt: skip
 
 
 def _data_of(path: Path) -> str:
@@ -188,3 +223,40 @@ def _import_vectors(arguments: argparse.Namespace) -> None:
     write_embeddings(arguments.output, embeddings)
     say(f"{arguments.output}: {len(embeddings)} vectors, encoder {embeddings.encoder}")
     check_failures(failures, len(embeddings) + len(failures), "rows")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write an encoder and its front end as one ONNX file, which runs without torch."""
+    need_torch()
+    from singerid.checkpoint import load_encoder
+    from singerid.export import export_encoder, fingerprint_of
+
+    run, path = Path(arguments.encoder), Path(arguments.output)
+    if path.suffix != ".onnx":
+        raise SingeridError("exported encoders end in .onnx", where=path)
+    file = load_encoder(run)
+    fingerprint = fingerprint_of(file, arguments.quantize)
+    calibration = _calibration_of(fingerprint, arguments.calibration)
+    name = arguments.name or (run if run.is_dir() else run.parent).resolve().name or run.stem
+    difference = export_encoder(
+        file, path, name=name, calibration=calibration, quantize=arguments.quantize
+    )
+    say(
+        f"{path}: encoder {fingerprint}, {path.stat().st_size / 1e6:.1f} MB, its vectors "
+        f"within {difference:.1g} of those of {run}"
+    )
+
+
+def _calibration_of(fingerprint: str, path: str | None) -> bytes | None:
+    """A calibration file's bytes, once it is found to be of the encoder."""
+    if path is None:
+        return None
+    from singerid.scoring.calibration_file import read_calibration
+
+    calibration = read_calibration(path)
+    if calibration.encoder != fingerprint:
+        raise MismatchError(
+            "is of another encoder", where=path, found=calibration.encoder,
+            expected=fingerprint, do="fit one: singerid calibrate",
+        )  # fmt: skip
+    return Path(path).read_bytes()

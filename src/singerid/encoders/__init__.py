@@ -10,6 +10,7 @@ from singerid.encoders.encoder import Encoder
 from singerid.encoders.lstm import LSTMEncoder
 from singerid.encoders.redimnet import ReDimNetEncoder
 from singerid.encoders.resnet import ResNetEncoder
+from singerid.encoders.whitened import WhitenedEncoder
 from singerid.training_sections import EncoderSettings
 
 __all__ = ["Encoder", "build_encoder"]
@@ -23,7 +24,16 @@ def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) 
         n_inputs: values per frame of its input.
         n_classes: how many of them, the last ones, are a one-hot pitch.
     """
-    s = settings
+    encoder = _network(settings, n_inputs, n_classes)
+    if not settings.cepstra:
+        return encoder
+    return WhitenedEncoder(
+        encoder, n_inputs - n_classes, settings.dim, n_cepstra=settings.cepstra,
+        gate_db=settings.gate_db,
+    )  # fmt: skip
+
+
+def _network(s: EncoderSettings, n_inputs: int, n_classes: int) -> Encoder:
     # What is not set is left to each architecture, whose own defaults are its paper's.
     options: dict[str, Any] = {"normalization": s.normalization, "n_classes": n_classes}
     if s.pooling != "auto":

@@ -52,7 +52,16 @@ class Encoder(nn.Module, ABC):
             float32 `(batch, dim)` of unit length.
         """
         mask = None if lengths is None else frame_mask(lengths, features.shape[1])
-        frames = self.normalization(zeroed(features, mask), mask)
+        return self.unit_vectors(zeroed(features, mask), mask)
+
+    def unit_vectors(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """`forward` of features that are zero in their padding, of which a mask tells.
+
+        Args:
+            features: `(batch, n_frames, n_inputs)`.
+            mask: bool `(batch, n_frames)`, False in the padding; None if there is none.
+        """
+        frames = self.normalization(features, mask)
         # float32 whatever the autocast: bf16 would leave lengths 0.4 % off 1.
         vectors = self.vectors(zeroed(frames, mask), mask).float()
         return F.normalize(vectors, dim=1, eps=1e-5)

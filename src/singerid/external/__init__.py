@@ -2,7 +2,9 @@
 
 | name or file | encoder |
 |---|---|
+| ``default`` | the pretrained one that comes with the package |
 | run folder, ``encoder.safetensors`` | one of ours (`singerid.embed`) |
+| ``model.onnx`` of ``singerid export`` | one of ours, without torch (`singerid.runtime`) |
 | ``mfcc`` | learning-free baseline (`mfcc`) |
 | ``resemblyzer`` | Resemblyzer through its own package (`resemblyzer_package`) |
 | ``model.onnx`` + ``model.yaml`` | any ONNX model with a declared front end (`onnx_file`) |
@@ -17,24 +19,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from singerid.embedder import Embedder
+from singerid.encoder_graph import has_header
 from singerid.errors import CheckpointError, ConfigError
 from singerid.records import Recording
 from singerid.sections import EmbedSettings
 from singerid.terminal import need_torch
 
-NAMES = ("mfcc", "resemblyzer")
+NAMES = ("default", "mfcc", "resemblyzer")
 """Encoders that are no file; a run folder of such a name is given as ``./mfcc``."""
+
+DEFAULT = Path(__file__).parents[1] / "pretrained" / "default.onnx"
 
 
 def load_embedder(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None = None,
     settings: EmbedSettings | None = None,
     recordings: Sequence[Recording] | None = None,
 ) -> Embedder:
     """The encoder of a name, run folder or file.
 
     Args:
-        name: see the module's table.
+        name: see the module's table; None is ``default``.
         settings: how a recording becomes one vector; ``mfcc`` and ``resemblyzer`` have their
             own way.
         recordings: what the ``mfcc`` baseline is fitted to. Without them it fits itself to the
@@ -45,8 +50,9 @@ def load_embedder(
         ConfigError: the declared front end cannot be used.
         MissingExtraError: what runs it is not installed.
     """
-    text, path = os.fspath(name), Path(name)
-    if text in NAMES and settings is not None and settings.max_seconds:
+    text = os.fspath(name or "default")
+    path = DEFAULT if text == "default" else Path(text)
+    if text in ("mfcc", "resemblyzer") and settings is not None and settings.max_seconds:
         raise ConfigError("has no embed.max_seconds", where=text, found=settings.max_seconds)
     if text == "mfcc":
         from singerid.external.mfcc import MfccEncoder
@@ -56,6 +62,11 @@ def load_embedder(
         from singerid.external.resemblyzer_package import ResemblyzerEncoder
 
         return ResemblyzerEncoder()
+    if path == DEFAULT and not path.exists():
+        raise CheckpointError(
+            "the pretrained encoder is not part of this installation", where=path,
+            do="install singerid again, or give an encoder of your own: --encoder",
+        )  # fmt: skip
     if not path.exists():
         close = difflib.get_close_matches(text, NAMES, n=1)
         raise CheckpointError(
@@ -64,9 +75,7 @@ def load_embedder(
             do=f"did you mean {close[0]}?" if close else None,
         )  # fmt: skip
     if path.suffix == ".onnx":
-        from singerid.external.onnx_file import OnnxEncoder
-
-        return OnnxEncoder(path, settings)
+        return _load_onnx(path, settings)
     need_torch()
     if path.suffix in (".pt", ".ts", ".jit"):
         from singerid.external.torchscript import TorchScriptEncoder
@@ -75,3 +84,18 @@ def load_embedder(
     from singerid.embed import SingerEncoder
 
     return SingerEncoder.load(path, settings)
+
+
+def _load_onnx(path: Path, settings: EmbedSettings | None) -> Embedder:
+    """An exported encoder of ours, or a model with a declaration beside it."""
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=path, found=error.strerror) from error
+    if has_header(model):
+        from singerid.runtime import OnnxSingerEncoder
+
+        return OnnxSingerEncoder(model, path, settings)
+    from singerid.external.onnx_file import OnnxEncoder
+
+    return OnnxEncoder(path, settings)

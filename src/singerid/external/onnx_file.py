@@ -6,50 +6,28 @@ one float32 input, one output, and its weights within the file.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from singerid.errors import AudioError, CheckpointError, MissingExtraError, SingeridError
+from singerid.errors import AudioError, CheckpointError, SingeridError
 from singerid.external.declared import Axis, DeclaredEncoder
+from singerid.runtime import first_line, open_session
+from singerid.terminal import CPUS
 
-_OUTSIDE_WEIGHTS = "session.model_external_initializers_file_folder_path"
 FloatArray = npt.NDArray[np.float32]
 
 
 class OnnxEncoder(DeclaredEncoder):
-    """An ``.onnx`` file and its declaration as an embedder; see `DeclaredEncoder`.
-
-    Raises:
-        MissingExtraError: onnxruntime is not installed.
-    """
+    """An ``.onnx`` file and its declaration as an embedder; see `DeclaredEncoder`."""
 
     kind = "onnx"
 
     def load(self, data: bytes, n_inputs: int | None) -> None:
         """Open a session; see `DeclaredEncoder.load`."""
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MissingExtraError("onnxruntime", "onnx") from None
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
-        # Bytes, and no folder with weights beside the model: what is hashed is what runs.
-        options.add_session_config_entry(_OUTSIDE_WEIGHTS, os.path.join(os.devnull, "none"))
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its exceptions have no base of their own
-            raise CheckpointError(
-                "is not an ONNX model that onnxruntime can run", where=self.path,
-                found=_first_line(error),
-                do="export it as one file" if "xternal data" in str(error) else None,
-            ) from error  # fmt: skip
+        self._session: Any = open_session(data, self.path, CPUS)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             names = [", ".join(value.name for value in values) for values in (inputs, outputs)]
@@ -95,7 +73,7 @@ class OnnxEncoder(DeclaredEncoder):
         try:
             output: npt.NDArray[Any] = self._session.run(None, {self._input: batch})[0]
         except Exception as error:  # its exceptions have no base of their own
-            raise SingeridError("the ONNX model fails", found=_first_line(error)) from error
+            raise SingeridError("the ONNX model fails", found=first_line(error)) from error
         return output
 
     def _check_length(self, batch: FloatArray) -> None:
@@ -114,9 +92,3 @@ def _advice(axis: Axis, size: int) -> str | None:
     if axis == "batch":
         return "write 1 for batch in the layout" if size == 1 else None
     return f"write partial_frames: {size}" if axis == "frames" else "write partial_seconds"
-
-
-def _first_line(error: Exception) -> str:
-    """Of an exception, without onnxruntime's codes."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
-    return text.strip().partition("\n")[0][:160]

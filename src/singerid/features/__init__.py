@@ -7,6 +7,7 @@ WORLD (`world`, `worldcoding`, `melcepstrum`), and pitch (`pitch`, `neural`).
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ from singerid.features import world
 from singerid.features.mel import log_mel
 from singerid.features.neural import neural_f0
 from singerid.features.pitch import midi_pitch, one_hot_pitch, resample_track
-from singerid.features.worldcoding import Coding, encode
 from singerid.silence import remove_silence
 from singerid.spec import FeatureSpec, WorldSettings
+
+if TYPE_CHECKING:
+    from singerid.features.worldcoding import Coding
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -41,15 +44,24 @@ def extract(samples: FloatArray, spec: FeatureSpec, where: object = "samples") -
         AudioError: too short, or not fit for WORLD.
         MissingExtraError: WORLD or the neural tracker is not installed.
     """
+    return frames_of(prepared(samples, spec, where), spec, where)
+
+
+def prepared(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArray:
+    """What concerns a whole recording: samples without pauses, long and loud enough.
+
+    Raises:
+        AudioError: too short.
+    """
     samples = remove_silence(samples, spec.audio.sample_rate, spec.audio.silence_db)
     check_duration(len(samples), spec, where)
     if spec.audio.min_level_db < 0:
         samples = raise_level(samples, spec.audio.min_level_db)
-    return frames_of(samples, spec, where)
+    return samples
 
 
 def frames_of(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArray:
-    """`extract` without what concerns a whole recording: pauses, duration and level."""
+    """`extract` of samples that are `prepared` already, or should be taken as they are."""
     if spec.features.stream == "world":
         return _world(samples, spec, where)
     mel = log_mel(samples, spec.audio.sample_rate, spec.mel)
@@ -60,6 +72,8 @@ def frames_of(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArr
 
 
 def _world(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArray:
+    from singerid.features.worldcoding import encode  # scipy: slow to import, and rarely needed
+
     settings = spec.world
     analysis = world.analyze(
         samples, spec.audio.sample_rate, method=settings.f0_method, fmin=settings.fmin,
@@ -70,6 +84,8 @@ def _world(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArray:
 
 def coding_of(settings: WorldSettings) -> Coding:
     """The reduction that the settings ask for."""
+    from singerid.features.worldcoding import Coding
+
     dims = settings.envelope_dims, settings.aperiodicity_dims
     return Coding(settings.reduction, *dims, settings.alpha)
 

@@ -42,7 +42,7 @@ class Plan:
             at 1.6 kHz and above 3.5 kHz, linear in between on a logarithmic axis.
         opening: factor on F1, 1 … 1.8.
         level: dB.
-        tilt: dB per octave about 500 Hz.
+        tilt: dB per octave about 500 Hz, up to 4 kHz.
         first_partial: dB on the first partial.
         breath: dB on the noise's share of power in voiced frames.
         nasal: dB of the nose's zero.
@@ -135,8 +135,10 @@ def draw_plan(
         hop_seconds, rows, *place,
         f0=tune.f0 * time_map.voiced, slope=tune.slope, warp=formant_shifts(traits),
         opening=opening ** (settings.opening * draws.uniform(shape=(1,))),
-        level=effort + _evened_level(bank, place, time_map.voiced, settings, draws),
-        tilt=settings.effort_tilt * effort - settings.register_db / 2 * light,
+        # Louder voices have hardly louder consonants, whose spectrum stays.
+        level=effort * (0.5 + 0.5 * time_map.voiced)
+        + _evened_level(bank, place, time_map.voiced, settings, draws),
+        tilt=(settings.effort_tilt * effort - settings.register_db / 2 * light) * time_map.voiced,
         first_partial=traits["source"][:, None] + settings.register_db * light,
         breath=traits["breath"][:, None] + settings.register_db / 2 * light,
         nasal=_swelling(traits["nasal"], slow, draws),

@@ -28,6 +28,7 @@ from singerid.voicebank.spec import band_weights
 
 _NEPERS_PER_DB = math.log(10) / 10  # of power
 _TILT_HZ, _TILT_RANGE_HZ = 500.0, (100.0, 8000.0)
+_TILT_PEAK_HZ, _TILT_FALL = 4000.0, 1.5  # above, it falls by so many times as it rose
 _LOWEST_BUMP, _BUMPS_PER_OCTAVE, _N_BUMPS = 60.0, 3, 15  # first partials: 60 … 1524 Hz
 _N_SHAPES = 5 + _N_BUMPS
 _OPENED_HZ, _UNCHANGED_HZ = 900.0, 2000.0  # what F1's rise takes along, and where it has no effect
@@ -245,13 +246,15 @@ def _write_gains(plan: Plan, out: Tensor) -> None:
 def _shapes(plan: Plan, hz: Tensor) -> Tensor:
     """Functions of frequency `(n_crops, n_shapes, n_hz)`, in the order of `_write_gains`.
 
-    A constant; level; tilt; nasality: a zero at `nasal_hz` with a pole half as strong an octave
+    A constant; level; tilt, which ends at 4 kHz and falls above: where real singers differ most
+    between soft and loud is 1.5 to 4.5 kHz (docs/experiments.md); nasality: a zero at `nasal_hz` with a pole half as strong an octave
     and a half below (Hawkins and Stevens 1985); ring: a bell of a third of an octave; and bells
     that follow one another, whose weights move one bell continuously along.
     """
     octaves = torch.log2(hz.clamp(*_TILT_RANGE_HZ))
     flat = torch.ones_like(hz)
-    tilt = octaves - math.log2(_TILT_HZ)
+    beyond = (octaves - math.log2(_TILT_PEAK_HZ)).clamp(min=0)
+    tilt = octaves - math.log2(_TILT_HZ) - (1 + _TILT_FALL) * beyond
     at = torch.arange(_N_BUMPS, device=hz.device)[:, None] / _BUMPS_PER_OCTAVE
     bumps = _bell(torch.log2(hz.clamp(min=1) / _LOWEST_BUMP) - at, 0.3)
     shared = torch.cat([torch.stack([flat * 0, flat, tilt]), bumps]).expand(len(plan), -1, -1)

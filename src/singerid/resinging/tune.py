@@ -94,14 +94,16 @@ def _draw_notes(seconds: float, settings: ResingSettings, draws: Draws) -> Tenso
 def _draw_pitches(center: Tensor, n_notes: int, settings: ResingSettings, draws: Draws) -> Tensor:
     """Semitones of the notes above `center`, `(n_crops, n_notes)`: a walk over a scale.
 
-    The walk is folded back at `leap` from the center; a note that nobody could sing moves by
-    octaves until somebody can.
+    The walk is folded back at a reach of its own, `leap` at most, from the center: there are
+    narrow melodies and wide ones. A note that nobody could sing moves by octaves until somebody
+    can.
     """
     moves = torch.tensor(_MOVES, device=draws.device)[draws.integers(len(_MOVES), (n_notes,))]
     scale = draws.integers(len(_SCALES))
-    reach = round(settings.leap * 7 / 12)  # in degrees
-    walk = draws.integers(4 * reach + 1, (1,)) + moves.cumsum(1)
-    degrees = (walk % max(4 * reach, 1) - 2 * reach).abs() - reach
+    widest = round(settings.leap * 7 / 12)  # in degrees
+    reach = draws.integers(widest + 1, (1,))
+    walk = draws.integers(4 * widest + 1, (1,)) + moves.cumsum(1)
+    degrees = (walk % (4 * reach).clamp(min=1) - 2 * reach).abs() - reach
     semitones = _scale_pitch(degrees, scale)
     for limit, sign in ((settings.lowest_f0, 1), (settings.highest_f0, -1)):
         beyond = sign * (12 * torch.log2(limit / center)[:, None] - semitones)

@@ -10,13 +10,13 @@ the shorter of the two recordings) has a line of its own, where enough singers w
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
-from scipy.special import expit, logit
 
 from singerid.errors import ConfigError, MismatchError, SingeridError
 from singerid.scoring.scorer import Scorer
@@ -132,7 +132,8 @@ class Calibration:
         """
         if not 0 < prior < 1:
             raise ConfigError("prior out of range", found=prior, expected="above 0 and below 1")
-        return np.asarray(expit(np.asarray(llrs, np.float64) + logit(prior)), np.float64)
+        odds = np.asarray(llrs, np.float64) + math.log(prior) - math.log1p(-prior)
+        return np.asarray(np.exp(-np.logaddexp(0.0, -odds)))
 
     def threshold(self, false_alarm: float, seconds: float = 0.0) -> float | None:
         """Score from which on a trial is accepted, for one of the fitted false alarm rates.

@@ -1,4 +1,4 @@
-"""A calibration on disk: one safetensors file, which cannot hold code."""
+"""A calibration on disk, alone or within an encoder's file: safetensors, which cannot hold code."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from singerid.errors import CheckpointError, SingeridError
 from singerid.records import atomic_write
@@ -41,6 +41,12 @@ class _Header(Section):
 
 def write_calibration(path: str | os.PathLike[str], calibration: Calibration) -> None:
     """Write a calibration, atomically."""
+    with atomic_write(path, "wb") as file:
+        file.write(to_bytes(calibration))
+
+
+def to_bytes(calibration: Calibration) -> bytes:
+    """What `write_calibration` writes."""
     scorer, cohort = calibration.scorer, calibration.scorer.cohort
     lines: TypeAdapter[Line] = TypeAdapter(Line)
     header = _Header(
@@ -50,8 +56,7 @@ def write_calibration(path: str | os.PathLike[str], calibration: Calibration) ->
         singers=scorer.singers, cohort_singers=tuple(cohort.singers) if cohort else (),
         cohort_top=cohort.top if cohort else 0,
     )  # fmt: skip
-    with atomic_write(path, "wb") as file:
-        file.write(save(_arrays(scorer), {_KEY: header.model_dump_json()}))
+    return save(_arrays(scorer), {_KEY: header.model_dump_json()})
 
 
 def read_calibration(path: str | os.PathLike[str]) -> Calibration:
@@ -62,16 +67,35 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     """
     path = Path(path)
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise CheckpointError(
             "cannot read the calibration", where=path, found=error, do="fit one: singerid calibrate"
         ) from error
+    return from_bytes(data, path)
+
+
+def from_bytes(data: bytes, where: object = "calibration") -> Calibration:
+    """Parse what `to_bytes` gave.
+
+    Args:
+        data: the bytes.
+        where: the file that holds them, for errors.
+
+    Raises:
+        CheckpointError: see `read_calibration`.
+    """
+    try:
+        arrays: Arrays = load(data)
+        metadata = _metadata(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            "cannot read the calibration", where=where, found=error,
+            do="fit one: singerid calibrate",
+        ) from error  # fmt: skip
     if _KEY not in metadata:
         raise CheckpointError(
-            "is not a calibration", where=path, found="a safetensors file without its header",
+            "is not a calibration", where=where, found="a safetensors file without its header",
             do="fit one: singerid calibrate",
         )  # fmt: skip
     try:
@@ -79,7 +103,7 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
         version = fields["version"]
         if isinstance(version, int) and version > _VERSION:
             raise CheckpointError(
-                "the calibration was written by a newer singerid", where=path,
+                "the calibration was written by a newer singerid", where=where,
                 found=f"version {version}", expected=f"at most {_VERSION}", do="update singerid",
             )  # fmt: skip
         return _calibration(_Header.model_validate(fields), arrays)
@@ -87,9 +111,17 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
         raise
     except (ValueError, KeyError, TypeError, ValidationError, SingeridError) as error:
         raise CheckpointError(
-            "the calibration is damaged", where=path, found=" ".join(str(error).split())[:160],
+            "the calibration is damaged", where=where, found=" ".join(str(error).split())[:160],
             do="fit it again: singerid calibrate",
         ) from error  # fmt: skip
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The texts of a valid safetensors header, which its own parser of bytes leaves out."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    found: dict[str, str] = header.get("__metadata__") or {}
+    return found
 
 
 def _arrays(scorer: Scorer) -> Arrays:

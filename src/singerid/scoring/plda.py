@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
 
 from singerid.errors import MismatchError, SingeridError
 from singerid.scoring.backend import checked_vectors, group_means
@@ -131,6 +130,8 @@ def fit_plda(
         SingeridError: fewer than two singers, no singer with two recordings, vectors without
             spread or not finite, or fewer recordings than dimensions without a prior.
     """
+    from scipy.linalg import eigh  # slow to import, and not needed to score
+
     x = checked_vectors(vectors, singers)
     _, group, counts = np.unique(np.asarray(singers), return_inverse=True, return_counts=True)
     (n, dim), n_singers = x.shape, len(counts)
