@@ -472,6 +472,15 @@ def test_blocks_give_what_one_shot_gives(tmp_path, rate):
     np.testing.assert_allclose(decoded[:n], known[:n], atol=2e-5)
 
 
+def test_room_at_both_ends(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", SAMPLES, RATE, "FLOAT")
+    for promised in (1 << 26, 10):  # so few that the array has to grow
+        monkeypatch.setattr(audio, "_MAX_PROMISE", promised)
+        found, _ = audio.load(tmp_path / "a.wav", RATE, room=7)
+        assert len(found) == len(SAMPLES) + 14
+        np.testing.assert_array_equal(found[7:-7], SAMPLES)
+
+
 # ------------------------------------------------------------------------------------------ arrays
 
 
@@ -485,6 +494,12 @@ def test_conform_arrays(dtype):
     np.testing.assert_allclose(result, SAMPLES, atol=1e-3 if dtype == np.float16 else 2**-14)
     result[:] = 0
     np.testing.assert_array_equal(given, kept)  # not changed in place
+
+
+def test_conform_without_a_copy():
+    samples = SAMPLES.astype(np.float32)
+    assert audio.conform(samples, RATE, RATE, copy=False) is samples
+    assert audio.conform(SAMPLES.astype(np.float64), RATE, RATE, copy=False).dtype == np.float32
 
 
 def test_conform_to_another_rate():

@@ -166,7 +166,8 @@ def test_world_features_from_store_to_audio_and_vectors(manifest_jsonl, tmp_path
     picked = [line for line in lines if "/song_00" in line]
     (tmp_path / "m.jsonl").write_text("".join(picked))
     store = tmp_path / "world"
-    done("features", tmp_path / "m.jsonl", "-o", store, "-ft", "world", "-pc", "true")
+    done("features", tmp_path / "m.jsonl", "-o", store, "-ft", "world", "-pc", "true",
+         "--workers", 1)  # fmt: skip
     done("train", store, "-o", tmp_path / "r", *NET, *SMALL, "-nm", "feature")
     done("embed", store, "--encoder", tmp_path / "r", "-o", tmp_path / "e.parquet")
     recording = read_recordings(tmp_path / "m.jsonl")[0]

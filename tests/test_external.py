@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from singerid import external
+from singerid import external, pretrained
 from singerid.embed import SingerEncoder
 from singerid.errors import CheckpointError, ConfigError, MissingExtraError
 from singerid.external import load_embedder
@@ -81,16 +81,15 @@ def test_the_default_is_the_pretrained_one(monkeypatch, tmp_path, run_folder):
     from singerid.export import export_encoder
     from singerid.runtime import OnnxSingerEncoder
 
-    assert external.DEFAULT.parent.parent.name == "singerid"
-    monkeypatch.setattr(external, "DEFAULT", tmp_path / "default.onnx")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     with pytest.raises(CheckpointError) as caught:
         load_embedder()
     assert str(caught.value) == (
         f"{tmp_path}/default.onnx: the pretrained encoder is not part of this installation; "
-        "install singerid again, or give an encoder of your own: --encoder"
+        "install singerid again, or give an encoder of your own"
     )
     file = load_encoder(run_folder)
-    export_encoder(file, external.DEFAULT, name="the one")
+    export_encoder(file, tmp_path / "default.onnx", name="the one")
     settings = EmbedSettings(max_seconds=2)
     for found in (load_embedder(), load_embedder("default", settings)):
         assert isinstance(found, OnnxSingerEncoder)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from singerid import audio
 from singerid.errors import AudioError
 from singerid.features import extract, network_input
 from singerid.features.mel import hann, mel_bands
@@ -80,8 +81,8 @@ def test_short_audio_is_refused(kind):
 
 @pytest.mark.parametrize("silence_db", [0, -40])
 def test_windows_are_those_of_the_mel_frames(silence_db):
-    audio = AudioSettings(sample_rate=8000, silence_db=silence_db, min_level_db=-20)
-    spec = FeatureSpec(audio=audio, mel=MelSettings(n_mels=20, fmax=4000, scale="linear"))
+    settings = AudioSettings(sample_rate=8000, silence_db=silence_db, min_level_db=-20)
+    spec = FeatureSpec(audio=settings, mel=MelSettings(n_mels=20, fmax=4000, scale="linear"))
     samples = np.concatenate([tone(2, 8000), np.zeros(8000, np.float32), tone(1.1, 8000)])
     windows, expected = WindowFrontEnd(spec).frames(samples), extract(samples, spec)
     mel = spec.mel
@@ -114,3 +115,15 @@ def test_shares_of_voice():
     shares = front_end.voice_shares(frames, np.array([0, 20, 83, 120]), 60)
     assert (shares < 0.1).tolist() == [True, True, False, False]
     assert shares[3] > 0.9
+
+
+@pytest.mark.parametrize("silence_db", [0, -40])
+def test_windows_of_a_file_are_those_of_its_samples(recordings, silence_db):
+    """Though the file is padded where it was read, and its samples were not."""
+    settings = AudioSettings(sample_rate=8000, silence_db=silence_db)
+    front_end = WindowFrontEnd(SPEC.model_copy(update={"audio": settings}))
+    samples, _ = audio.load(recordings[0].path, 8000)
+    expected = samples.copy()
+    windows = front_end.frames(samples)
+    np.testing.assert_array_equal(samples, expected)
+    np.testing.assert_array_equal(front_end.read(recordings[0].path, "mix")[0], windows)

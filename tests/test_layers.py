@@ -14,16 +14,15 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-errors frames objective_line sampling sections silence throughput
-alarms decoding lettering melody precision ranks records resing_settings spec terminal
-training_sections voicing
+decimation errors frames objective_line sampling sections silence throughput
+alarms decoding lettering melody precision pretrained ranks records resing_settings spec
+terminal training_sections voicing
 appending audio augment compiling embeddings encoder_graph encoders losses optimization
-projector store
-voices
+projector store voices
 checkpoint features manifest metrics singing statistics table trials vectors_file
 batches corpora crops extraction health mel_network pitch_labels plots report scoring slices
 verification virtual voicebank
-config demo front_ends naming resident resinging wave_batches worst
+config demo front_ends naming resident resinging wave_batches whitening worst
 batch_augment breakdown cycles data embedder flags foreign loggers
 embed evaluate loading robustness run runtime trial_validation
 calibrate comparison export external faults leaderboard model_card task
@@ -39,10 +38,10 @@ WITHIN = {
     "corpora": ["folder", "adapter", "*", "__init__"],
     "commands": ["*", "__init__"],
     "encoders": [
-        "masking",
+        "cepstra masking",
         "layers normalization pooling",
         "encoder",
-        "campplus ecapa lstm redimnet resnet",
+        "campplus ecapa lstm redimnet resnet whitened",
         "__init__",
     ],
     "external": ["declared", "*", "__init__"],
@@ -108,7 +107,7 @@ TRAINING = {
     "precision", "losses", "encoders", "checkpoint", "embed", "run", "foreign", "task", "keeper",
     "train", "data", "commands", "external", "trial_validation",
     "model_card", "resinging", "batch_augment", "resident", "loading", "loggers", "optimization",
-    "ranks", "watcher", "compiling", "faults", "trainer", "mel_network", "export",
+    "ranks", "watcher", "compiling", "faults", "trainer", "mel_network", "export", "whitening",
 }  # fmt: skip
 """Modules that may import torch. The others work where it is not installed."""
 

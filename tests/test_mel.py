@@ -252,3 +252,11 @@ def test_highpass_into_a_given_array():
     out = np.empty_like(x)
     assert highpass(x, 30, RATE, out=out) is out
     assert np.array_equal(out, highpass(x, 30, RATE))
+
+
+@pytest.mark.parametrize("n", [3000, 20_000, 300_000, 600_123])
+def test_the_highpass_may_replace_its_samples(n):
+    samples = np.random.default_rng(0).standard_normal(n).astype(np.float32)
+    expected = highpass(samples, 30, 16000)
+    assert highpass(samples, 30, 16000, out=samples) is samples
+    np.testing.assert_array_equal(samples, expected)

@@ -194,6 +194,22 @@ def test_notes_lie_on_the_scale_and_are_reached():
     assert float(held.abs().max()) <= 12  # a leap of 7 semitones is at most 4 or 5 degrees
 
 
+def test_there_are_narrow_melodies_and_wide_ones():
+    """A reach is drawn for each crop: as often one degree as the widest, and sometimes none."""
+    settings = changed(leap=12, note_min=0.2, note_max=0.4, glide_min=10, glide_max=11)
+    tune = tune_of(settings, n_crops=400, n_frames=800)
+    still = tune.slope.abs() < 1e-3
+    semitones = 12 * torch.log2(tune.f0 / 200)
+    widest = torch.where(still, semitones.abs(), 0).max(1).values.round()
+    shares = torch.bincount(widest.long(), minlength=13) / 400
+    assert len(shares) == 13  # nobody leaves the octave; seven degrees make one
+    assert 0.06 < float(shares[0]) < 0.2  # one of eight reaches is nothing: a single note
+    assert 0.06 < float(shares[12]) < 0.2
+    assert 0.3 < float(shares[:6].sum()) < 0.7
+    one = tune_of(changed(note_min=0.2, note_max=0.4), n_crops=20)
+    assert torch.allclose(one.f0, torch.tensor(200.0))  # no leap, one note
+
+
 def test_a_change_of_note_follows_the_second_order_control():
     settings = changed(leap=7, note_min=1.5, note_max=1.5, glide_min=4, glide_max=4)
     tune = tune_of(settings, n_crops=40, n_frames=150)
@@ -327,12 +343,17 @@ def test_frequency_axis_is_scaled_as_the_shifts_say():
 # ------------------------------------------------------------------------------------------ effort
 
 
-def test_effort_brings_its_tilt():
+def test_effort_brings_its_tilt_and_leaves_consonants_their_spectrum():
     settings = changed(effort_role="within", effort_db=8, effort_tilt=0.3)
     plan = plan_of(settings, n_crops=12)
-    assert float(plan.level.std()) > 2
-    assert torch.allclose(plan.tilt, 0.3 * plan.level, atol=1e-4)
+    voiced = plan.f0 > 0
+    assert 0.1 < float(voiced.float().mean()) < 0.9
+    assert float(plan.level[voiced].std()) > 2
+    assert torch.allclose(plan.tilt[voiced], 0.3 * plan.level[voiced], atol=1e-4)
+    assert not bool(plan.tilt[~voiced].any())
     assert float(plan.level.abs().max()) <= 8.001
+    for level, own in zip(plan.level, voiced, strict=True):  # one effort a crop, half in consonants
+        assert torch.allclose(level[~own], level[own][0] / 2, atol=1e-4)
 
 
 def test_higher_notes_are_louder():
@@ -351,7 +372,7 @@ def test_the_light_register_begins_at_the_passaggio():
     f0, lift = plan.f0, plan.first_partial
     assert float(lift[f0 > 360].min()) > 5.8
     assert float(lift[(f0 > 0) & (f0 < 250)].max()) < 0.2
-    assert torch.allclose(plan.tilt, -lift / 2, atol=1e-5)
+    assert torch.allclose(plan.tilt, -lift / 2 * (f0 > 0), atol=1e-5)
 
 
 def test_sustained_vowels_fade_less():
@@ -375,8 +396,8 @@ def test_mouths_open_above_f1_only():
 
 
 def test_ranges_are_checked():
-    with pytest.raises(ValidationError, match="stretch_min 5 must not exceed stretch_max 4"):
-        ResingSettings(stretch_min=5)
+    with pytest.raises(ValidationError, match="stretch_min 7 must not exceed stretch_max 6"):
+        ResingSettings(stretch_min=7)
     with pytest.raises(ValidationError, match="vibrato_hz_min 8 must not exceed vibrato_hz_max 7"):
         ResingSettings(vibrato_hz_min=8)
     with pytest.raises(ValidationError, match="snr_min_db 60 must not exceed snr_max_db 55"):

@@ -268,10 +268,14 @@ def test_level_and_tilt_are_as_asked():
     louder = envelope_nepers(bank, replace(plan, level=plan.level + 7), HZ)
     assert torch.allclose((louder - before) * decibel, torch.tensor(7.0), atol=1e-2)
     brighter = (envelope_nepers(bank, replace(plan, tilt=plan.tilt + 2), HZ) - before) * decibel
-    at = [int((HZ - hz).abs().argmin()) for hz in (250, 500, 1000, 4000)]
-    assert torch.allclose(
-        brighter[..., at], torch.tensor([-2.0, 0.0, 2.0, 6.0]).expand(3, 150, 4), atol=0.05
-    )
+    # A slope from 100 Hz to 4 kHz; above, it falls by half as much again, and ends at 8 kHz.
+    at = [int((HZ - hz).abs().argmin()) for hz in (0, 250, 500, 1000, 2000, 4000, 8000)]
+    lowest = 2 * math.log2(100 / 500)
+    expected = torch.tensor([lowest, -2.0, 0.0, 2.0, 4.0, 6.0, 3.0])
+    assert torch.allclose(brighter[..., at], expected.expand(3, 150, 7), atol=0.05)
+    high = brighter[0, 0, HZ > 4000]
+    assert bool((high.diff() < 0).all())
+    assert float(brighter.max()) == pytest.approx(6, abs=0.05)
 
 
 @pytest.mark.parametrize("f0", [110.0, 233.0, 523.0, 1000.0])

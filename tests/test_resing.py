@@ -83,7 +83,7 @@ def test_f0_is_that_of_the_plan():
     voices = always_voiced(synthetic_bank())
     bank = BankTensors.of(voices)
     for seed in range(3):
-        song = resing(bank, seed, FULL, seconds=3.0, hop_seconds=0.005, seed=seed)
+        song = resing(bank, seed, FULL, seconds=2.0, hop_seconds=0.005, seed=seed)
         found = world.track_f0(song.samples, RATE, method="harvest", frame_period_ms=5)
         wanted = song.plan.f0[0].numpy()
         n = min(len(found), len(wanted))

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree, rmtree
 
 import numpy as np
 import pytest
@@ -57,8 +57,8 @@ def encoder_file(tmp_path_factory):
     settings = EncoderSettings(kind="resnet", channels=4, dim=8)
     torch.manual_seed(0)
     network = trained(build_encoder(settings, spec.n_inputs))
-    save_encoder(at / "encoder.safetensors", network.state_dict(), settings, spec, 120, {})
-    file = load_encoder(at / "encoder.safetensors")
+    save_encoder(at / "default.safetensors", network.state_dict(), settings, spec, 120, {})
+    file = load_encoder(at / "default.safetensors")
     line = Line(40.0, -38.0, ((0.01, 0.97),), 100, 1000, 10)
     calibration = Calibration(file.fingerprint, Scorer(), line, (3.0,), (line, line))
     path = at / "default.onnx"
@@ -70,17 +70,22 @@ def encoder_file(tmp_path_factory):
 def site(tmp_path_factory, encoder_file):
     """A folder with the wheel's content, a default encoder, and none of the extras."""
     at = tmp_path_factory.mktemp("site")
+    project = at / "project"
+    project.mkdir()
+    for name in ("src", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        source = ROOT / name
+        (copytree if source.is_dir() else copy)(source, project / name)
+    for suffix in (".onnx", ".safetensors"):
+        copy(encoder_file.with_suffix(suffix), project / "src" / "singerid" / "pretrained")
     if find_spec("hatchling"):
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", at / "dist"]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=120)
         with zipfile.ZipFile(next((at / "dist").glob("*.whl"))) as wheel:
             wheel.extractall(at)
     else:
-        copytree(ROOT / "src" / "singerid", at / "singerid")
+        copytree(project / "src" / "singerid", at / "singerid")
+    rmtree(project)
     (at / "sitecustomize.py").write_text(BARE)
-    pretrained = at / "singerid" / "pretrained"
-    pretrained.mkdir(exist_ok=True)
-    (pretrained / "default.onnx").write_bytes(encoder_file.read_bytes())
     return at
 
 
@@ -124,6 +129,18 @@ def test_the_site_is_bare(python, site):
     assert refusal[-1].startswith("error: PyTorch is not installed")
 
 
+def test_both_files_of_the_encoder_are_there(site, encoder_file):
+    for suffix in (".onnx", ".safetensors"):
+        shipped = site / "singerid" / "pretrained" / f"default{suffix}"
+        assert shipped.read_bytes() == encoder_file.with_suffix(suffix).read_bytes()
+
+
+def test_what_needs_torch_says_so(singerid, store):
+    refusal = singerid("embed", store.path, "-o", "e.parquet", status=1)
+    assert len(refusal) == 1
+    assert refusal[0].startswith("error: PyTorch is not installed")
+
+
 def test_verify(singerid, recordings):
     files = [recordings[0].path, recordings[4].path]
     out = singerid("verify", *files)
@@ -163,7 +180,10 @@ def test_what_holds_no_voice_is_refused(singerid, recordings, tmp_path):
     assert out[1].endswith("4.0 s, of which 0.0 s voice")
     refusal = singerid("verify", song, tmp_path / "short.wav", status=1)
     assert len(refusal) == 1
-    assert refusal[0].startswith(f"error: {tmp_path}/short.wav: is too short; found 0.30 s")
+    assert refusal[0] == (
+        f"error: {tmp_path}/short.wav: is too short; found 0.30 s; expected at least 0.50 s; "
+        "give a longer recording, or leave it out"
+    )
 
 
 def test_table_and_identify(singerid, embeddings, recordings, tmp_path):

@@ -56,7 +56,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
 
 
 def load(
-    path: str | os.PathLike[str], sample_rate: int, channel: str = "mix"
+    path: str | os.PathLike[str], sample_rate: int, channel: str = "mix", room: int = 0
 ) -> tuple[FloatArray, list[str]]:
     """Decode a file to mono at `sample_rate`.
 
@@ -64,9 +64,10 @@ def load(
         path: any file that libsndfile or FFmpeg can read.
         sample_rate: rate of the result in Hz.
         channel: ``mix`` (mean of all channels), ``left`` or ``right``.
+        room: values of anything to leave at both ends.
 
     Returns:
-        float32 `(n_samples,)`, and a list of warnings (clipping, missing bandwidth).
+        float32 `(room + n_samples + room,)`, and a list of warnings (clipping, missing bandwidth).
 
     Raises:
         AudioError: unreadable, truncated, empty, silent, not finite, or without that channel.
@@ -75,23 +76,29 @@ def load(
         meter = _Meter()
         rates = decoder.sample_rate, sample_rate
         size = min(int(decoder.n_frames * rates[1] / rates[0]) + 4096, _MAX_PROMISE)
-        samples, filled = np.empty(size, np.float32), 0
+        samples, filled = np.empty(size + 2 * room, np.float32), room
         for block in _resampled(decoder, channel, meter, sample_rate):
-            if filled + len(block) > len(samples):  # the header promised less
-                samples = np.resize(samples, 2 * (filled + len(block)))
+            if filled + len(block) + room > len(samples):  # the header promised less
+                samples = np.resize(samples, 2 * (filled + len(block)) + room)
             samples[filled : filled + len(block)] = block
             filled += len(block)
         decoder.check_whole(meter.n_frames)
-    return samples[:filled], meter.check(path) + _bandwidth_warning(*rates)
+    return samples[: filled + room], meter.check(path) + _bandwidth_warning(*rates)
 
 
-def conform(samples: npt.NDArray[Any], sample_rate: int, wanted_rate: int) -> FloatArray:
+def conform(
+    samples: npt.NDArray[Any], sample_rate: int, wanted_rate: int, copy: bool = True
+) -> FloatArray:
     """Samples of an array as mono float32 at another rate.
 
     Args:
         samples: mono `(n_samples,)`; floats in [-1, 1] or signed integers of full scale.
         sample_rate: their rate in Hz.
         wanted_rate: rate of the result in Hz.
+        copy: never give the array itself, even if it is just what is wanted.
+
+    Returns:
+        float32 `(n_samples,)`.
 
     Raises:
         AudioError: more than one dimension, empty, not finite, silent or beyond full scale.
@@ -106,7 +113,7 @@ def conform(samples: npt.NDArray[Any], sample_rate: int, wanted_rate: int) -> Fl
         samples = samples / (np.iinfo(samples.dtype).max + 1.0)
     meter = _Meter()
     with np.errstate(over="ignore"):  # becomes infinite, and is refused
-        mono = meter.add(samples.astype(np.float32))
+        mono = meter.add(samples.astype(np.float32, copy=copy))
     meter.check("samples")
     return mono if sample_rate == wanted_rate else _resample(mono, sample_rate, wanted_rate)
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from singerid.encoders import build_encoder
+from singerid.encoders.whitened import WhitenedEncoder
 from singerid.errors import CheckpointError
+from singerid.pretrained import path_of
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
 from singerid.training_sections import EncoderSettings
@@ -79,12 +81,12 @@ def save_encoder(
 
 
 def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
-    """Read an encoder file, or the one in a run folder.
+    """Read an encoder file, the one in a run folder, or ``default``: the one of the package.
 
     Raises:
         CheckpointError: missing, damaged, or its weights do not fit its architecture.
     """
-    path = encoder_path(path)
+    path = encoder_path(path_of(path, ".safetensors"))
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -119,6 +121,23 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
     return EncoderFile(
         encoder.eval(), settings, spec, partial_frames, fingerprint, header.get("provenance", {})
     )
+
+
+def trained_parts(file: EncoderFile) -> list[EncoderFile]:
+    """What `singerid.whitening` was given, where it made the encoder; any other as it is."""
+    if not isinstance(file.encoder, WhitenedEncoder):
+        return [file]
+    settings = file.settings.model_copy(update={"cepstra": 0, "networks": 1})
+    frames = int(file.provenance.get("trained_frames", file.partial_frames))
+    networks = list(file.encoder.networks)
+    made = file.provenance.get("whitened", [{}] * len(networks))
+    return [
+        replace(
+            file, encoder=network, settings=settings, partial_frames=frames,
+            fingerprint=str(of.get("fingerprint", "")), provenance=of.get("provenance", {}),
+        )
+        for network, of in zip(networks, made, strict=True)
+    ]  # fmt: skip
 
 
 def encoder_path(path: str | os.PathLike[str]) -> Path:

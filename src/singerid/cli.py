@@ -109,7 +109,9 @@ def _add_manifest(sub: argparse.ArgumentParser) -> None:
 
 def _add_features(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("manifest", help="manifest.jsonl")
-    sub.add_argument("--encoder", metavar="FILE", help="take the front end of this encoder")
+    sub.add_argument(
+        "--encoder", metavar="FILE", help="take the front end of this encoder (or of default)"
+    )
     _add_workers(sub)
 
 
@@ -160,7 +162,8 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--validate", action="store_true", help="only validate the resumed run")
     sub.add_argument(
         "--init", metavar="FILE",
-        help="start from the weights of a run, of AutoVC, CorentinJ, Resemblyzer or the original",
+        help="start from the weights of a run, of AutoVC, CorentinJ, Resemblyzer or the original, "
+        "or of the encoder that comes with singerid (default)",
     )  # fmt: skip
     sub.add_argument("--keep-step", action="store_true", help="count on from the step of --init")
     sub.add_argument("--overwrite", action="store_true", help="replace a run of that name")
@@ -168,7 +171,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_whiten(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("encoder", help="run folder or encoder file")
+    sub.add_argument("encoder", nargs="+", help="run folders, encoder files, or default")
     sub.add_argument("source", help="voice bank, feature store or manifest of training singers")
     sub.set_defaults(valid=None)
 
@@ -186,7 +189,7 @@ def _add_import(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_export(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("encoder", help="run folder or encoder file")
+    sub.add_argument("encoder", help="run folder, encoder file or default")
     sub.add_argument("--name", help="of the encoder (default: of the run)")
     sub.add_argument("--calibration", metavar="FILE", help="of the encoder, to be carried along")
     sub.add_argument("--quantize", action="store_true", help="an LSTM's weights as bytes")

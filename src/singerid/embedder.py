@@ -179,7 +179,7 @@ class PartialEmbedder(ABC):
         Raises:
             AudioError: not mono, not finite, silent or too short.
         """
-        mono = audio.conform(samples, sample_rate, self.sample_rate)
+        mono = audio.conform(samples, sample_rate, self.sample_rate, copy=False)
         return mean_direction(self.embed_partials(self.front_end.frames(mono)))
 
     def embed_file(self, path: str | os.PathLike[str], channel: str = "mix") -> FloatArray:
@@ -275,13 +275,17 @@ class PartialEmbedder(ABC):
         ]
         for first in range(0, len(whole), self.settings.batch_partials):
             some = whole[first : first + self.settings.batch_partials]
-            batch = np.stack([self._partial(group[row][1], start) for row, start in some])
-            for (row, _), vector in zip(some, self.encode(batch), strict=True):
+            of_some = self._encode_whole([(group[row][1], start) for row, start in some])
+            for (row, _), vector in zip(some, of_some, strict=True):
                 vectors[row].append(vector)
         for (key, frames, _), own in zip(group, vectors, strict=True):
             yield key, np.stack(own) if own else self._encode_alone(frames)
 
-    def _partial(self, frames: FloatArray, start: int) -> FloatArray:
+    def _encode_whole(self, places: Sequence[tuple[FloatArray, np.int64]]) -> FloatArray:
+        """A function of its own, so that two batches are never in memory together."""
+        return self.encode(np.stack([self._partial(frames, start) for frames, start in places]))
+
+    def _partial(self, frames: FloatArray, start: np.int64) -> FloatArray:
         return self.front_end.encoder_input(frames[start : start + self._length(frames)])
 
     def _encode_alone(self, frames: FloatArray) -> Frames:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
@@ -79,6 +81,18 @@ def with_header(model: bytes, header: GraphHeader) -> bytes:
     kept.append(model[end:])
     entry = _message(_NAME, KEY.encode()) + _message(_VALUE, header.model_dump_json().encode())
     return b"".join([*kept, _message(_METADATA, entry)])
+
+
+def read_model(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a model's file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=path, found=error.strerror) from error
 
 
 def has_header(model: bytes) -> bool:

@@ -17,11 +17,17 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from torch import Tensor
 
-from singerid.checkpoint import load_encoder, load_strictly, load_weights_only, save_encoder
+from singerid.checkpoint import (
+    load_encoder,
+    load_strictly,
+    load_weights_only,
+    save_encoder,
+    trained_parts,
+)
 from singerid.config import read_config_file, resolve
 from singerid.encoders import build_encoder
-from singerid.encoders.whitened import WhitenedEncoder
 from singerid.errors import CheckpointError
+from singerid.pretrained import path_of
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
 from singerid.training_sections import EncoderSettings
 
@@ -109,17 +115,18 @@ def read_foreign(path: str | os.PathLike[str], spec: FeatureSpec | None = None) 
     * AutoVC's ``3000000-BL.ckpt``;
     * CorentinJ's Real-Time-Voice-Cloning encoder, Resemblyzer's ``pretrained.pt``;
     * the original's ``saved_model.pt`` and ``ckpt_<step>.ckpt``;
-    * our run folders, ``encoder.safetensors``, and ``saved_model.pt`` beside its ``config.yaml``.
+    * our run folders, ``encoder.safetensors``, and ``saved_model.pt`` beside its ``config.yaml``;
+      of a whitened encoder the first network within, which is what can be trained on.
 
     Args:
-        path: the file, or one of our run folders.
+        path: the file, one of our run folders, or ``default``.
         spec: the front end that the encoder was trained on, if it is not its program's usual one.
 
     Raises:
         CheckpointError: not a file of these kinds (says what it holds), damaged, or weights that
             are missing, unexpected or of another shape (names each).
     """
-    path = Path(path)
+    path = path_of(path, ".safetensors")
     if path.is_dir() or _is_safetensors(path):
         return _read_encoder_file(path, spec)
     if not path.exists():
@@ -171,18 +178,15 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_encoder_file(path: Path, spec: FeatureSpec | None) -> ForeignWeights:
-    file = load_encoder(path)
+    file = trained_parts(load_encoder(path))[0]
     if spec is not None and spec != file.spec:
         raise CheckpointError(
             "has a front end of its own, which cannot be changed", where=path,
             found=file.spec.fingerprint(), expected=spec.fingerprint(),
         )  # fmt: skip
     step = file.provenance.get("step")
-    network, settings = file.encoder, file.settings
-    if isinstance(network, WhitenedEncoder):  # what is trained is the network within
-        network, settings = network.inner, settings.model_copy(update={"cepstra": 0})
     return ForeignWeights(
-        "singerid", network.state_dict(), settings, file.spec, file.partial_frames, step
+        "singerid", file.encoder.state_dict(), file.settings, file.spec, file.partial_frames, step
     )
 
 

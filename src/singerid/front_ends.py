@@ -15,13 +15,14 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from singerid import audio
 from singerid.appending import in_turn
 from singerid.extraction import Outcome, analyze
-from singerid.features import extract, extract_file, network_input, prepared
-from singerid.features.mel import padded
+from singerid.features import extract_file, frames_of, network_input, prepared
+from singerid.features.mel import pad_in_place, padded
 from singerid.records import Recording
 from singerid.spec import FeatureSpec
 from singerid.voicing import find_voice
 
 FloatArray = npt.NDArray[np.float32]
+_ADVICE = "give a longer recording, or leave it out"
 
 
 class FrontEnd(Protocol):
@@ -75,8 +76,8 @@ class FeatureFrontEnd:
         return self.spec.hop_seconds
 
     def frames(self, samples: FloatArray, where: object = "samples") -> FloatArray:
-        """See `singerid.features.extract`."""
-        return extract(samples, self.spec, where)
+        """See `singerid.features.extract`; what is too short cannot be helped by a setting."""
+        return frames_of(prepared(samples, self.spec, where, _ADVICE), self.spec, where)
 
     def read(self, path: str | os.PathLike[str], channel: str) -> tuple[FloatArray, list[str]]:
         """See `singerid.features.extract_file`."""
@@ -115,7 +116,7 @@ class WaveformFrontEnd:
         Raises:
             AudioError: too short.
         """
-        return prepared(samples, self.spec, where)
+        return prepared(samples, self.spec, where, _ADVICE)
 
     def read(self, path: str | os.PathLike[str], channel: str) -> tuple[FloatArray, list[str]]:
         """The samples of a file.
@@ -159,9 +160,26 @@ class WindowFrontEnd(WaveformFrontEnd):
         Raises:
             AudioError: too short.
         """
-        mel = self.spec.mel
-        continued = padded(prepared(samples, self.spec, where), self.sample_rate, mel)
-        return sliding_window_view(continued, mel.n_fft)[:: mel.hop_length]
+        ready = prepared(samples, self.spec, where, _ADVICE)
+        return self._windows(padded(ready, self.sample_rate, self.spec.mel))
+
+    def read(self, path: str | os.PathLike[str], channel: str) -> tuple[FloatArray, list[str]]:
+        """Windows of a file, which is in memory only once.
+
+        Raises:
+            AudioError: the file cannot be read or used.
+        """
+        half = self.spec.mel.n_fft // 2
+        whole, warnings = audio.load(path, self.sample_rate, channel, room=half)
+        samples = whole[half:-half]
+        ready = prepared(samples, self.spec, path, _ADVICE)
+        if ready is not samples:
+            return self._windows(padded(ready, self.sample_rate, self.spec.mel)), warnings
+        pad_in_place(whole, self.sample_rate, self.spec.mel)
+        return self._windows(whole), warnings
+
+    def _windows(self, continued: FloatArray) -> FloatArray:
+        return sliding_window_view(continued, self.spec.mel.n_fft)[:: self.spec.mel.hop_length]
 
     def encoder_input(self, partial: FloatArray) -> FloatArray:
         """The samples `((n_frames - 1) · hop_length + n_fft,)` below a partial's windows."""

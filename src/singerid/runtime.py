@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from singerid.embedder import PartialEmbedder, Places
-from singerid.encoder_graph import GraphHeader, parse_header
+from singerid.encoder_graph import GraphHeader, parse_header, read_model
 from singerid.errors import CheckpointError, SingeridError
 from singerid.front_ends import WindowFrontEnd
 from singerid.sections import EmbedSettings
@@ -20,7 +19,7 @@ from singerid.terminal import CPUS
 from singerid.voicing import voiced_starts
 
 FloatArray = npt.NDArray[np.float32]
-_ROWS = 8  # at once: more would leave the cache, fewer would read an LSTM's weights too often
+_FRAMES = 1400  # at once: more leave the cache, fewer read an LSTM's weights too often
 _OUTSIDE_WEIGHTS = "session.model_external_initializers_file_folder_path"
 
 
@@ -65,11 +64,7 @@ class OnnxSingerEncoder(PartialEmbedder):
         Raises:
             CheckpointError: missing, damaged, or not such an encoder.
         """
-        try:
-            model = Path(path).read_bytes()
-        except OSError as error:
-            raise CheckpointError("cannot be read", where=path, found=error.strerror) from error
-        return cls(model, path, settings)
+        return cls(read_model(path), path, settings)
 
     @property
     def name(self) -> str:
@@ -101,7 +96,8 @@ class OnnxSingerEncoder(PartialEmbedder):
 
     def encode(self, batch: FloatArray) -> FloatArray:
         """Unit vectors `(batch, dim)` of windows' samples `(batch, n_samples)`."""
-        pieces = [batch[first : first + _ROWS] for first in range(0, len(batch), _ROWS)]
+        rows = max(1, _FRAMES // self.header.partial_frames)
+        pieces = [batch[first : first + rows] for first in range(0, len(batch), rows)]
         if self._pool is None or len(pieces) == 1:
             return np.concatenate([self._run(piece) for piece in pieces])
         return np.concatenate(list(self._pool.map(self._run, pieces)))

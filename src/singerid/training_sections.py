@@ -159,6 +159,9 @@ class EncoderSettings(Section):
         50.0, "frames more than this below the loudest do not count in those statistics",
         unit="dB", gt=0,
     )  # fmt: skip
+    networks: int = setting(
+        1, "networks of this architecture that singerid whiten joins; 1 in training", ge=1, le=16
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

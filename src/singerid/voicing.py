@@ -11,11 +11,12 @@ samples are alike in any dull sound. An instrument or a whistle is periodic too 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
+from singerid.decimation import decimated, lowpass
 from singerid.errors import AudioError
 from singerid.frames import fast_length
 
@@ -29,6 +30,8 @@ LOWEST_HZ, HIGHEST_HZ = 65.0, 1100.0
 _FRAME_SECONDS = 0.05  # three periods of the lowest fundamental
 _HOP_SECONDS = 0.02
 _BAND_HZ = 2500.0  # two harmonics of the highest; above, breath and consonants
+_SLOW_RATE = 6400.0  # at least: samples are decimated as far as the band allows
+_LOWPASS_ROWS, _LOWPASS_BETA = 12, 4.0  # 45 dB down where it would fold into the band
 _RUMBLE_HZ = 150.0  # below, a first-order high-pass attenuates
 _PERIODICITY = 0.6  # of 1 for a sound that repeats itself exactly; noise stays below 0.5
 _BELOW_LOUD_DB = 35.0
@@ -74,7 +77,7 @@ class Voicing:
 
 
 def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
-    """Find the voiced frames of 20 ms.
+    """Find the voiced frames of 20 ms; in bounded memory beside the samples.
 
     Args:
         samples: mono `(n_samples,)`.
@@ -83,21 +86,18 @@ def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
     Returns:
         One flag for each whole hop; shorter recordings than one have none.
     """
-    hop = round(_HOP_SECONDS * sample_rate)
-    n_frames = len(samples) // hop
-    if not n_frames:
-        return Voicing(np.zeros(0, bool), hop, sample_rate)
     analysis = _Analysis(sample_rate)
-    margin = (analysis.length - hop) // 2  # frames are centered on their hop
-    padded = np.zeros(n_frames * hop + analysis.length, np.float32)
-    used = min(len(samples), len(padded) - margin)
-    np.subtract(samples[1:used], samples[: used - 1], out=padded[margin + 1 : margin + used])
-    frames = np.lib.stride_tricks.sliding_window_view(padded, analysis.length)[::hop][:n_frames]
-    parts = [analysis.run(frames[i : i + _BLOCK]) for i in range(0, n_frames, _BLOCK)]
-    power, periodicity = (np.concatenate(values) for values in zip(*parts, strict=True))
+    n_frames = len(samples) // analysis.hop
+    if not n_frames:
+        return Voicing(np.zeros(0, bool), analysis.hop, sample_rate)
+    power, periodic = np.empty(n_frames, np.float32), np.empty(n_frames, bool)
+    for first in range(0, n_frames, _BLOCK):
+        block = slice(first, min(first + _BLOCK, n_frames))
+        frames = analysis.frames(samples, block.start, block.stop)
+        power[block], periodic[block] = analysis.run(frames)
     loud = np.percentile(power, _LOUD_PERCENTILE)
-    voiced = (power > loud * 10 ** (-_BELOW_LOUD_DB / 10)) & (periodicity > _PERIODICITY)
-    return Voicing(_without_single(voiced), hop, sample_rate)
+    voiced = (power > loud * 10 ** (-_BELOW_LOUD_DB / 10)) & periodic
+    return Voicing(_without_single(voiced), analysis.hop, sample_rate)
 
 
 def voiced_starts(shares: npt.NDArray[np.float64], starts: IntArray, min_voice: float) -> IntArray:
@@ -125,40 +125,76 @@ def voiced_starts(shares: npt.NDArray[np.float64], starts: IntArray, min_voice: 
 
 
 class _Analysis:
-    """Power and periodicity of frames at one sample rate."""
+    """Power and periodicity of frames at one sample rate.
+
+    Attributes:
+        hop: distance of two frames in samples.
+    """
 
     def __init__(self, sample_rate: int) -> None:
-        self.length = round(_FRAME_SECONDS * sample_rate)
-        self._window = np.hanning(self.length + 2)[1:-1].astype(np.float32)
+        self._factor = max(1, int(sample_rate / _SLOW_RATE))
+        rate = sample_rate / self._factor
+        self._slow_hop = round(_HOP_SECONDS * rate)
+        self.hop = self._slow_hop * self._factor
+        self._length = round(_FRAME_SECONDS * rate)
+        self._window = np.hanning(self._length + 2)[1:-1].astype(np.float32)
         # At least a frame and the longest lag, so that the correlation does not wrap around.
-        self._n_fft = fast_length(self.length + int(sample_rate / LOWEST_HZ) + 2)
-        hz = np.arange(self._n_fft // 2 + 1) * sample_rate / self._n_fft
-        self._band = int(np.searchsorted(hz, _BAND_HZ))
-        hz = hz[: self._band]
+        self._n_fft = fast_length(self._length + int(rate / LOWEST_HZ) + 2)
+        hz = np.arange(self._n_fft // 2 + 1) * rate / self._n_fft
+        hz = hz[hz < _BAND_HZ]
+        self._band = len(hz)
+        # Lags at twice the band's rate.
+        self._first = int(2 * _BAND_HZ / HIGHEST_HZ)
+        lags = np.arange(int(np.ceil(2 * _BAND_HZ / LOWEST_HZ)) + 2) / (2 * _BAND_HZ)
+        waves = np.cos(2 * np.pi * hz[:, None] * lags)
+        waves[1:] *= 2  # for the bins of negative frequencies
+        of_window = np.abs(np.fft.rfft(self._window, self._n_fft)[: self._band]) ** 2 @ waves
         # With the difference of samples, which rises with f², a first-order high-pass. (All of it
         # by weights would move the peak of a hum, which is as broad as the window's, upwards.)
-        self._weights = (1 / (hz**2 + _RUMBLE_HZ**2)).astype(np.float32)
-        # Only the band is transformed back: a correlation at twice the band's rate.
-        self._n_lags = fast_length(2 * self._band)
-        rate = sample_rate * self._n_lags / self._n_fft
-        self._first = int(rate / HIGHEST_HZ)
-        self._last = int(np.ceil(rate / LOWEST_HZ)) + 1
-        of_window = np.abs(np.fft.rfft(self._window, self._n_fft)[: self._band]) ** 2
-        self._of_window = np.fft.irfft(of_window, self._n_lags)[: self._last]
-        self._of_window /= self._of_window[0]
+        weights = 1 / (hz**2 + _RUMBLE_HZ**2)
+        self._correlate = (weights[:, None] * waves * (of_window[0] / of_window)).astype(np.float32)
 
-    def run(self, frames: FloatArray) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Of `(n, length)`: power `(n,)`, periodicity `(n,)`, 1 for a perfect one."""
+    def frames(self, samples: FloatArray, first: int, end: int) -> FloatArray:
+        """Frames `(end - first, length)` of the difference of samples, at the slow rate.
+
+        A frame is centered on its hop; beyond the recording there are zeros.
+        """
+        start = first * self._slow_hop - (self._length - self._slow_hop) // 2
+        n_slow = (end - first - 1) * self._slow_hop + self._length
+        if self._factor > 1:
+            taps = lowpass(self._factor, _LOWPASS_ROWS, _LOWPASS_BETA)
+            start -= _LOWPASS_ROWS // 2
+            stop = start + n_slow + _LOWPASS_ROWS - 1
+            differences = _differences(samples, start * self._factor, stop * self._factor)
+            slow = decimated(differences, taps)[_LOWPASS_ROWS - 1 :][:n_slow]
+        else:
+            slow = _differences(samples, start, start + n_slow)
+        return sliding_window_view(slow, self._length)[:: self._slow_hop]
+
+    def run(self, frames: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Of `(n, length)`: power `(n,)`, and whether they repeat themselves `(n,)`."""
         spectrum = np.fft.rfft(frames * self._window, self._n_fft)[:, : self._band]
-        power = (spectrum.real**2 + spectrum.imag**2) * self._weights
-        correlation = np.fft.irfft(power, self._n_lags)[:, : self._last]
-        total = correlation[:, 0]
-        correlation = correlation / np.maximum(total[:, None] * self._of_window, 1e-20)
-        is_peak = np.logical_or.accumulate(correlation < 0, axis=1)
-        is_peak[:, : self._first] = is_peak[:, -1] = False
-        is_peak[:, 1:] &= correlation[:, 1:] >= correlation[:, :-1]
-        is_peak[:, :-1] &= correlation[:, :-1] >= correlation[:, 1:]
-        return total, np.max(correlation, axis=1, where=is_peak, initial=0)
+        correlation = (spectrum.real**2 + spectrum.imag**2) @ self._correlate
+        power = correlation[:, 0].copy()
+        inner = correlation[:, 1:-1]
+        is_high = inner > _PERIODICITY * power[:, None]
+        is_high &= inner >= correlation[:, :-2]
+        is_high &= inner >= correlation[:, 2:]
+        is_high[:, : self._first - 1] = False
+        is_negative = correlation < 0
+        first_zero = np.where(is_negative.any(axis=1), is_negative.argmax(axis=1), len(inner.T))
+        is_high &= np.arange(1, len(inner.T) + 1) > first_zero[:, None]
+        return power, is_high.any(axis=1)
+
+
+def _differences(samples: FloatArray, start: int, stop: int) -> FloatArray:
+    """Of the samples `start` … `stop` from those before; zero beyond the recording."""
+    result = np.zeros(stop - start, np.float32)
+    low, high = max(1, start), min(len(samples), stop)
+    if high > low:
+        within = result[low - start : high - start]
+        np.subtract(samples[low:high], samples[low - 1 : high - 1], out=within)
+    return result
 
 
 def _without_single(voiced: BoolArray) -> BoolArray:

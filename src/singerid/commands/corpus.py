@@ -6,8 +6,10 @@ import argparse
 import time
 from typing import Any
 
+from singerid.encoder_graph import parse_header, read_model
 from singerid.errors import SingeridError
 from singerid.flags import read_settings
+from singerid.pretrained import path_of
 from singerid.terminal import CPUS, check_failures, need_torch, progress, say, warn_all
 
 
@@ -90,6 +92,9 @@ def _front_end_of(encoder: str | None) -> dict[str, Any]:
     """Settings of an encoder's front end."""
     if encoder is None:
         return {}
+    path = path_of(encoder, ".onnx")
+    if path.suffix == ".onnx":
+        return parse_header(read_model(path), path).spec.model_dump()
     need_torch()
     from singerid.foreign import read_foreign
 

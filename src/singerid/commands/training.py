@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from singerid.config import Config, merge, read_config_file
 from singerid.errors import MismatchError, SingeridError
 from singerid.flags import given_settings, read_settings
+from singerid.pretrained import path_of
 from singerid.terminal import check_failures, need_torch, progress, say, warn, warn_all
 
 if TYPE_CHECKING:
@@ -114,24 +115,31 @@ def _is_bank(source: str) -> bool:
 
 
 def whiten(arguments: argparse.Namespace) -> None:
-    """Join a trained encoder with cepstral statistics, and whiten both within singers."""
+    """Join trained encoders with cepstral statistics, and whiten all within singers."""
     need_torch()
     from singerid import run, whitening
-    from singerid.checkpoint import load_encoder, save_encoder
+    from singerid.checkpoint import load_encoder, save_encoder, trained_parts
 
-    file = load_encoder(arguments.encoder)
+    files = [part for name in arguments.encoder for part in trained_parts(load_encoder(name))]
+    file = files[0]
     settings = read_settings(arguments).whiten
     base = {"batch": {"n_partials": 4, "partial_frames": settings.partial_frames}}
     config, data = _data(arguments, base, arguments.source, file.spec)
-    _check_spec(arguments.encoder, file.spec, config)
+    _check_spec(arguments.encoder[0], file.spec, config)
     settings = config.whiten
     warn_all(data.train.warnings)
     with progress("whitening", settings.batches) as advance:
-        encoder, weights = whitening.whiten(file, data.train, settings, advance)
+        encoder, weights = whitening.whiten(files, data.train, settings, advance)
     provenance = run.provenance(data, arguments.command_line)
     fingerprint = save_encoder(
         arguments.output, weights, encoder, file.spec, settings.longest_frames,
-        provenance | {"whitened": file.fingerprint, "training": dict(file.provenance)},
+        provenance | {
+            "trained_frames": file.partial_frames,
+            "whitened": [
+                {"fingerprint": part.fingerprint, "provenance": dict(part.provenance)}
+                for part in files
+            ],
+        },
     )  # fmt: skip
     say(f"{arguments.output}: encoder {fingerprint}, whitened on {arguments.source}")
 
@@ -231,13 +239,13 @@ def export(arguments: argparse.Namespace) -> None:
     from singerid.checkpoint import load_encoder
     from singerid.export import export_encoder, fingerprint_of
 
-    run, path = Path(arguments.encoder), Path(arguments.output)
+    run, path = path_of(arguments.encoder, ".safetensors"), Path(arguments.output)
     if path.suffix != ".onnx":
         raise SingeridError("exported encoders end in .onnx", where=path)
     file = load_encoder(run)
     fingerprint = fingerprint_of(file, arguments.quantize)
     calibration = _calibration_of(fingerprint, arguments.calibration)
-    name = arguments.name or (run if run.is_dir() else run.parent).resolve().name or run.stem
+    name = arguments.name or _name_of(run)
     difference = export_encoder(
         file, path, name=name, calibration=calibration, quantize=arguments.quantize
     )
@@ -245,6 +253,13 @@ def export(arguments: argparse.Namespace) -> None:
         f"{path}: encoder {fingerprint}, {path.stat().st_size / 1e6:.1f} MB, its vectors "
         f"within {difference:.1g} of those of {run}"
     )
+
+
+def _name_of(encoder: Path) -> str:
+    """The name of a run, or of an encoder file that lies in none."""
+    if encoder.name == "encoder.safetensors":
+        encoder = encoder.parent
+    return (encoder.resolve().name if encoder.is_dir() else encoder.stem) or "encoder"
 
 
 def _calibration_of(fingerprint: str, path: str | None) -> bytes | None:

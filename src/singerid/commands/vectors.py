@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from singerid.errors import BatchError, SingeridError
 from singerid.flags import read_settings
+from singerid.pretrained import path_of
 from singerid.terminal import CPUS, check_failures, progress, say, warn, warn_all
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ def embed(arguments: argparse.Namespace) -> None:
     from singerid.store import Store
 
     settings = read_settings(arguments).embed
-    encoder = load_embedder(arguments.encoder, settings)
     first = Path(arguments.inputs[0])
     store = Store(first) if (first / "spec.json").exists() else None
+    # Stored features are for the network alone, without its front end: for torch.
+    name = path_of(arguments.encoder, ".safetensors") if store else arguments.encoder
+    encoder = load_embedder(name, settings)
     if store and len(arguments.inputs) > 1:
         raise SingeridError("give one store and nothing else", found=" ".join(arguments.inputs))
     from_store = getattr(encoder, "embed_store", None)

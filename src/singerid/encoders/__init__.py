@@ -24,11 +24,11 @@ def build_encoder(settings: EncoderSettings, n_inputs: int, n_classes: int = 0) 
         n_inputs: values per frame of its input.
         n_classes: how many of them, the last ones, are a one-hot pitch.
     """
-    encoder = _network(settings, n_inputs, n_classes)
     if not settings.cepstra:
-        return encoder
+        return _network(settings, n_inputs, n_classes)
+    networks = [_network(settings, n_inputs, n_classes) for _ in range(settings.networks)]
     return WhitenedEncoder(
-        encoder, n_inputs - n_classes, settings.dim, n_cepstra=settings.cepstra,
+        networks, n_inputs - n_classes, settings.dim, n_cepstra=settings.cepstra,
         gate_db=settings.gate_db,
     )  # fmt: skip
 

@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from singerid.embedder import Embedder
-from singerid.encoder_graph import has_header
+from singerid.encoder_graph import has_header, read_model
 from singerid.errors import CheckpointError, ConfigError
+from singerid.pretrained import path_of
 from singerid.records import Recording
 from singerid.sections import EmbedSettings
 from singerid.terminal import need_torch
 
 NAMES = ("default", "mfcc", "resemblyzer")
 """Encoders that are no file; a run folder of such a name is given as ``./mfcc``."""
-
-DEFAULT = Path(__file__).parents[1] / "pretrained" / "default.onnx"
 
 
 def load_embedder(
@@ -51,7 +50,6 @@ def load_embedder(
         MissingExtraError: what runs it is not installed.
     """
     text = os.fspath(name or "default")
-    path = DEFAULT if text == "default" else Path(text)
     if text in ("mfcc", "resemblyzer") and settings is not None and settings.max_seconds:
         raise ConfigError("has no embed.max_seconds", where=text, found=settings.max_seconds)
     if text == "mfcc":
@@ -62,11 +60,7 @@ def load_embedder(
         from singerid.external.resemblyzer_package import ResemblyzerEncoder
 
         return ResemblyzerEncoder()
-    if path == DEFAULT and not path.exists():
-        raise CheckpointError(
-            "the pretrained encoder is not part of this installation", where=path,
-            do="install singerid again, or give an encoder of your own: --encoder",
-        )  # fmt: skip
+    path = path_of(text, ".onnx")
     if not path.exists():
         close = difflib.get_close_matches(text, NAMES, n=1)
         raise CheckpointError(
@@ -88,10 +82,7 @@ def load_embedder(
 
 def _load_onnx(path: Path, settings: EmbedSettings | None) -> Embedder:
     """An exported encoder of ours, or a model with a declaration beside it."""
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError("cannot be read", where=path, found=error.strerror) from error
+    model = read_model(path)
     if has_header(model):
         from singerid.runtime import OnnxSingerEncoder
 

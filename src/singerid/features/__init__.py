@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 
+_LOWER = "leave it out, or lower --audio.min_seconds"
 _BLOCK = 1 << 16  # samples; float32 sums over a whole recording would lose digits
 
 
@@ -47,14 +48,22 @@ def extract(samples: FloatArray, spec: FeatureSpec, where: object = "samples") -
     return frames_of(prepared(samples, spec, where), spec, where)
 
 
-def prepared(samples: FloatArray, spec: FeatureSpec, where: object) -> FloatArray:
+def prepared(
+    samples: FloatArray, spec: FeatureSpec, where: object, advice: str = _LOWER
+) -> FloatArray:
     """What concerns a whole recording: samples without pauses, long and loud enough.
+
+    Args:
+        samples: mono `(n_samples,)` in [-1, 1].
+        spec: the front end.
+        where: the recording's name, for errors.
+        advice: what to do where it is too short.
 
     Raises:
         AudioError: too short.
     """
     samples = remove_silence(samples, spec.audio.sample_rate, spec.audio.silence_db)
-    check_duration(len(samples), spec, where)
+    check_duration(len(samples), spec, where, advice)
     if spec.audio.min_level_db < 0:
         samples = raise_level(samples, spec.audio.min_level_db)
     return samples
@@ -166,7 +175,7 @@ def extract_file(
     return extract(samples, spec, path), warnings
 
 
-def check_duration(n_samples: int, spec: FeatureSpec, where: object) -> None:
+def check_duration(n_samples: int, spec: FeatureSpec, where: object, advice: str = _LOWER) -> None:
     """Refuse audio that is too short to say anything about a voice.
 
     Raises:
@@ -177,5 +186,5 @@ def check_duration(n_samples: int, spec: FeatureSpec, where: object) -> None:
     if found < least:
         raise AudioError(
             "is too short", where=where, found=f"{found:.2f} s", expected=f"at least {least:.2f} s",
-            do="leave it out, or lower --audio.min_seconds",
+            do=advice,
         )  # fmt: skip

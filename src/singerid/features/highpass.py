@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from singerid.decimation import decimated, lowpass
 from singerid.frames import fast_length
 
 FloatArray = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ def highpass(
         cutoff: Hz, above 0 and below half of `sample_rate`.
         sample_rate: Hz.
         order: of one of the two passes.
-        out: array for the result, not `samples` itself.
+        out: array for the result; may be `samples` itself.
 
     Returns:
         float32 `(n_samples,)`.
@@ -55,20 +56,23 @@ def highpass(
     if len(samples) <= 4 * margin:
         result[:] = _both_ways(samples, cutoff, sample_rate, order)
         return result
-    # The ends one by one, because their extension is part of the definition.
-    head, tail = samples[: 2 * margin], samples[-2 * margin :]
-    result[:margin] = _both_ways(head, cutoff, sample_rate, order)[:margin]
-    result[-margin:] = _both_ways(tail, cutoff, sample_rate, order)[margin:]
+    # The ends one by one, because their extension is part of the definition; written last, as
+    # the result may replace the samples.
+    head = _both_ways(samples[: 2 * margin], cutoff, sample_rate, order)[:margin]
+    tail = _both_ways(samples[-2 * margin :], cutoff, sample_rate, order)[margin:]
     factor = int(sample_rate / (_SLOW_RATE * cutoff))
+    before = samples[:margin]
     for start in range(margin, len(samples) - margin, _BLOCK):
         end = min(start + _BLOCK, len(samples) - margin)
-        block = samples[start - margin : end + margin]
+        block = np.concatenate([before, samples[start : end + margin]])
+        before = block[-2 * margin : -margin]
         if factor > 1:
             low = _below(block, cutoff, sample_rate, order, factor)
             np.subtract(samples[start:end], low[margin:-margin], out=result[start:end])
         else:
             both = _both_ways(block, cutoff, sample_rate, order)
             result[start:end] = both[margin:-margin]
+    result[:margin], result[-margin:] = head, tail
     return result
 
 
@@ -129,30 +133,16 @@ def _below(
 ) -> FloatArray:
     """What G lets through, `(n_samples,)`, right behind a margin at both ends.
 
-    Decimation and interpolation are polyphase: as a matrix product over rows of `factor`
-    samples, because each slow sample is a weighted sum of `_PHASE_TAPS` rows, and vice versa.
+    Interpolation is polyphase too: each row of samples is made of `_PHASE_TAPS` slow samples.
     """
-    taps = _lowpass(factor)
-    n_rows = -(-len(block) // factor)
-    rows = np.pad(block, (0, n_rows * factor - len(block))).reshape(n_rows, factor)
-    slow = np.zeros(n_rows + _PHASE_TAPS - 1, np.float32)
-    for shift, weighted in enumerate(taps[::-1] @ rows.T):
-        slow[shift : shift + n_rows] += weighted
+    taps = lowpass(factor, _PHASE_TAPS, _KAISER_BETA)
+    slow = decimated(block, taps)
     # Padding to a fast length does no harm: the transform's wrap-around lies in the margins.
     n_fft = fast_length(len(slow))
     frequencies = np.fft.rfftfreq(n_fft, factor / sample_rate)
     ratio = np.tan(np.pi * frequencies / sample_rate) / np.tan(np.pi * cutoff / sample_rate)
     gain = (factor / (1 + ratio ** (2 * order))).astype(np.float32)
     slow = np.fft.irfft(np.fft.rfft(slow, n_fft) * gain, n_fft)[: len(slow)].astype(np.float32)
+    n_rows = len(slow) - _PHASE_TAPS + 1
     shifted = np.ascontiguousarray(sliding_window_view(slow, n_rows))
     return np.asarray(shifted.T @ taps[::-1]).reshape(-1)[: len(block)]
-
-
-@lru_cache(maxsize=8)
-def _lowpass(factor: int) -> FloatArray:
-    """Kaiser FIR low-pass to half of the slow rate, `(_PHASE_TAPS, factor)`, row after row."""
-    n_taps = _PHASE_TAPS * factor
-    places = np.arange(n_taps) - (n_taps - 1) / 2
-    taps: npt.NDArray[np.float64] = np.sinc(places / factor) * np.kaiser(n_taps, _KAISER_BETA)
-    rows: FloatArray = (taps / taps.sum()).reshape(_PHASE_TAPS, factor).astype(np.float32)
-    return rows

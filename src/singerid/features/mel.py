@@ -82,11 +82,23 @@ def padded(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Floa
     """
     half = settings.n_fft // 2
     result = np.empty(len(samples) + 2 * half, np.float32)
+    result[half:-half] = samples
+    pad_in_place(result, sample_rate, settings)
+    return result
+
+
+def pad_in_place(result: FloatArray, sample_rate: int, settings: MelSettings) -> None:
+    """`padded`, where there is room for it: a recording of an hour need not be there twice.
+
+    Args:
+        result: `(n_samples + n_fft,)`, the samples with half a window of anything at both ends.
+        sample_rate: Hz.
+        settings: window, high-pass, dither and padding.
+    """
+    half = settings.n_fft // 2
     inner = result[half:-half]
     if settings.highpass > 0:
-        highpass(samples, settings.highpass, sample_rate, out=inner)
-    else:
-        inner[:] = samples
+        highpass(inner, settings.highpass, sample_rate, out=inner)
     if settings.dither > 0:
         # Any noise will do at -120 dB; a fixed one keeps features a function of the samples.
         noise = _dither() * np.float32(settings.dither / settings.gain)  # the gain comes later
@@ -98,7 +110,6 @@ def padded(samples: FloatArray, sample_rate: int, settings: MelSettings) -> Floa
         result[-half:] = inner[-2 : -2 - half : -1]
     else:
         result[:half] = result[-half:] = 0
-    return result
 
 
 def _scale(levels: FloatArray, settings: MelSettings) -> None:

@@ -247,9 +247,10 @@ def _shapes(plan: Plan, hz: Tensor) -> Tensor:
     """Functions of frequency `(n_crops, n_shapes, n_hz)`, in the order of `_write_gains`.
 
     A constant; level; tilt, which ends at 4 kHz and falls above: where real singers differ most
-    between soft and loud is 1.5 to 4.5 kHz (docs/experiments.md); nasality: a zero at `nasal_hz` with a pole half as strong an octave
-    and a half below (Hawkins and Stevens 1985); ring: a bell of a third of an octave; and bells
-    that follow one another, whose weights move one bell continuously along.
+    between soft and loud is 1.5 to 4.5 kHz (docs/experiments.md); nasality: a zero at `nasal_hz`
+    with a pole half as strong an octave and a half below (Hawkins and Stevens 1985); ring: a bell
+    of a third of an octave; and bells that follow one another, whose weights move one bell
+    continuously along.
     """
     octaves = torch.log2(hz.clamp(*_TILT_RANGE_HZ))
     flat = torch.ones_like(hz)
