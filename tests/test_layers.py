@@ -45,6 +45,7 @@ WITHIN = {
         "__init__",
     ],
     "external": ["declared", "*", "__init__"],
+    "pretrained": ["__init__"],
     "losses": [
         "gather ge2e margin prediction prototypical supcon",
         "objective",

@@ -16,7 +16,7 @@ from singerid.training_sections import EncoderSettings
 LSTM = {"kind": "lstm", "hidden_size": 12, "n_layers": 1, "relu": False, "normalization": "level"}
 RESNET = {"kind": "resnet", "depth": 10, "channels": 4, "normalization": "level"}
 N_CEPSTRA = 6
-N_OUTPUTS = 8 + N_CEPSTRA + N_CEPSTRA * (N_CEPSTRA + 1) // 2
+N_STATISTICS = N_CEPSTRA + N_CEPSTRA * (N_CEPSTRA + 1) // 2
 
 
 def small(kind, n_inputs=20, n_classes=0):
@@ -31,7 +31,7 @@ def small(kind, n_inputs=20, n_classes=0):
     return encoder
 
 
-@pytest.fixture(params=[LSTM, RESNET], ids=["lstm", "resnet"])
+@pytest.fixture(params=[LSTM, RESNET, LSTM | {"networks": 3}], ids=["lstm", "resnet", "lstms"])
 def encoder(request):
     return small(request.param)
 
@@ -40,12 +40,16 @@ def test_vectors_have_unit_length(encoder):
     for batch, n_frames in [(1, 1), (2, 7), (3, 50)]:
         vectors = encoder(frames(batch, n_frames))
         assert vectors.dtype == torch.float32
-        assert vectors.shape == (batch, N_OUTPUTS)
+        assert vectors.shape == (batch, 8 * len(encoder.networks) + N_STATISTICS)
         np.testing.assert_allclose(vectors.norm(dim=1).detach(), 1, atol=1e-6)
 
 
 def test_padded_rows_are_those_alone(encoder):
     check_padding(encoder)
+    # Of a quiet recording, whose gate lies below what zeros in the padding stand for.
+    quiet, lengths = 0.3 * frames(3, 40), torch.tensor([40, 25, 6])
+    alone = torch.cat([encoder(row[None, :n]) for row, n in zip(quiet, lengths, strict=True)])
+    np.testing.assert_allclose(encoder(quiet, lengths).detach(), alone.detach(), atol=2e-5)
 
 
 def test_half_precision_around_it_changes_little(encoder):
@@ -54,24 +58,27 @@ def test_half_precision_around_it_changes_little(encoder):
     with torch.autocast("cpu", torch.bfloat16):
         joined = encoder.joined(x)
     assert joined.dtype == torch.float32
-    assert torch.equal(joined[:, 8:], encoder.joined(x)[:, 8:])  # decibels keep their digits
+    own = slice(-N_STATISTICS, None)
+    assert torch.equal(joined[:, own], encoder.joined(x)[:, own])  # decibels keep their digits
 
 
 def test_onnx_of_the_network(encoder):
     check_onnx(encoder)
 
 
-def test_the_parts_are_the_inner_network_and_the_statistics(encoder):
+def test_the_parts_are_the_networks_and_the_statistics(encoder):
     x = frames()
     joined = encoder.joined(x)
-    assert torch.equal(joined[:, :8], encoder.networks[0](x))
-    assert torch.equal(joined[:, 8:], encoder.statistics(x))
+    n = 8 * len(encoder.networks)
+    for network, part in zip(encoder.networks, joined[:, :n].split(8, 1), strict=True):
+        assert torch.equal(part, network(x))
+    assert torch.equal(joined[:, n:], encoder.statistics(x))
     by_hand = joined @ encoder.whitening.weight.T + encoder.whitening.bias
     by_hand /= by_hand.norm(dim=1, keepdim=True)
     np.testing.assert_allclose(encoder(x).detach(), by_hand.detach(), atol=1e-5)
 
 
-def test_a_pitch_is_for_the_inner_network_alone():
+def test_a_pitch_is_for_the_networks_alone():
     encoder = small(LSTM, n_inputs=25, n_classes=5)
     x = frames(n_inputs=25)
     other = x.clone()
@@ -107,17 +114,20 @@ def saved(folder, kind):
     return encoder, path
 
 
-def test_its_state_is_the_inner_network_and_the_layer(encoder):
-    names = set(encoder.state_dict())
-    inner = {f"networks.0.{name}" for name in encoder.networks[0].state_dict()}
-    assert names == inner | {"whitening.weight", "whitening.bias"}
+def test_its_state_is_the_networks_and_the_layer(encoder):
+    networks = {
+        f"networks.{i}.{name}"
+        for i, network in enumerate(encoder.networks)
+        for name in network.state_dict()
+    }
+    assert set(encoder.state_dict()) == networks | {"whitening.weight", "whitening.bias"}
 
 
 def test_files(tmp_path):
-    encoder, path = saved(tmp_path, RESNET)
+    encoder, path = saved(tmp_path, RESNET | {"networks": 2})
     file = load_encoder(path)
     assert isinstance(file.encoder, WhitenedEncoder)
-    assert (file.settings.cepstra, file.settings.gate_db) == (N_CEPSTRA, 50.0)
+    assert (file.settings.cepstra, file.settings.networks) == (N_CEPSTRA, 2)
     x = frames(n_inputs=SPEC.n_inputs)
     assert torch.equal(file.encoder(x), encoder(x))
 
@@ -131,7 +141,7 @@ def test_a_file_without_the_layer_is_refused(tmp_path):
         load_encoder(tmp_path / "e.safetensors")
 
 
-@pytest.mark.parametrize("kind", [LSTM, RESNET], ids=["lstm", "resnet"])
+@pytest.mark.parametrize("kind", [LSTM, RESNET | {"networks": 2}], ids=["lstm", "resnets"])
 def test_export(tmp_path, kind, monkeypatch):
     """The exported file gives torch's vectors, of the joined length, also at mixed lengths."""
     pytest.importorskip("onnx")
@@ -155,5 +165,5 @@ def test_export(tmp_path, kind, monkeypatch):
         with torch.inference_mode():
             expected = whole(torch.from_numpy(samples[row : row + 1, :length]))
         np.testing.assert_allclose(found[row], expected[0], atol=1e-4)
-    assert found.shape == (3, N_OUTPUTS)
+    assert found.shape == (3, 8 * kind.get("networks", 1) + N_STATISTICS)
     assert np.abs(found[0] - found[1]).max() > 1e-2

@@ -138,7 +138,6 @@ def test_too_few_vectors():
 
 LSTM = {"kind": "lstm", "hidden_size": 12, "n_layers": 1, "relu": False, "normalization": "level"}
 SETTINGS = WhitenSettings(cepstra=3, batches=9, gate_db=40, shrinkage=0)
-N_OUTPUTS = 8 + 3 + 6
 
 
 class Source:
@@ -162,17 +161,22 @@ def encoder_file(**settings):
     return EncoderFile(encoder, settings, FeatureSpec(mel=MelSettings(n_mels=20)), 15, "abc")
 
 
-def whitened():
-    file, heard = encoder_file(), []
-    settings, weights = whiten([file], Source(), SETTINGS, heard.append)
+def whitened(n_networks):
+    files, heard = [encoder_file()], []
+    while len(files) < n_networks:
+        torch.manual_seed(len(files))
+        other = build_encoder(files[0].settings, 20).eval()
+        files.append(replace(files[0], encoder=other))
+    settings, weights = whiten(files, Source(), SETTINGS, heard.append)
     assert heard == [1.0] * 9
     encoder = build_encoder(settings, 20)
     encoder.load_state_dict(dict(weights))
-    return file, settings, encoder.eval()
+    return files, settings, encoder.eval()
 
 
-def test_an_encoder_varies_alike_within_the_singers_of_the_batches():
-    _, _, encoder = whitened()
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_an_encoder_varies_alike_within_the_singers_of_the_batches(n_networks):
+    _, _, encoder = whitened(n_networks)
     vectors, singers = [], []
     for t in range(9):
         batch = Source().batch(t)
@@ -183,22 +187,38 @@ def test_an_encoder_varies_alike_within_the_singers_of_the_batches():
                 singers.append(singer)
     vectors = torch.stack(vectors).double().numpy()
     covariance = within_covariance(vectors, np.array(singers))
-    np.testing.assert_allclose(covariance, np.eye(N_OUTPUTS), atol=2e-3)
+    np.testing.assert_allclose(covariance, np.eye(8 * n_networks + 9), atol=2e-3)
     np.testing.assert_allclose(vectors.mean(axis=0), 0, atol=2e-3)
 
 
-def test_the_inner_network_stays_as_it_was():
-    file, settings, encoder = whitened()
+def test_the_networks_stay_as_they_were():
+    files, settings, encoder = whitened(2)
     assert isinstance(encoder, WhitenedEncoder)
     x = torch.from_numpy(Source().batch(0).features[0])
-    assert torch.equal(encoder.networks[0](x), file.encoder(x))
-    assert settings == file.settings.model_copy(update={"cepstra": 3, "gate_db": 40})
-    assert file.settings.cepstra == 0
+    for network, file in zip(encoder.networks, files, strict=True):
+        assert torch.equal(network(x), file.encoder(x))
+    assert not torch.allclose(files[0].encoder(x), files[1].encoder(x), atol=0.1)
+    wanted = {"cepstra": 3, "gate_db": 40, "networks": 2}
+    assert settings == files[0].settings.model_copy(update=wanted)
+    assert files[0].settings.cepstra == 0
 
 
 def test_whitening_is_done_once():
     with pytest.raises(CheckpointError, match=r"is whitened already; give the encoder of the run"):
         whiten([encoder_file(cepstra=3)], Source(), SETTINGS)
+
+
+def test_encoders_that_are_not_alike_are_refused():
+    file = encoder_file()
+    several = "encoders of several architectures or front ends cannot be joined; found "
+    pooled = file.settings.model_copy(update={"pooling": "mean"})
+    do = "; give runs of equal encoder and feature settings$"
+    with pytest.raises(CheckpointError, match=f"{several}lstm, lstm{do}"):
+        whiten([file, replace(file, settings=pooled)], Source(), SETTINGS)
+    other = FeatureSpec(mel=MelSettings(n_mels=20, fmin=50))
+    prints = f"front ends {other.fingerprint()}, {file.spec.fingerprint()}"
+    with pytest.raises(CheckpointError, match=f"{several}{prints}{do}"):
+        whiten([file, replace(file, spec=other)], Source(), SETTINGS)
 
 
 @pytest.mark.parametrize(
