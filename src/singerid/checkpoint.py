@@ -26,9 +26,11 @@ from singerid.errors import CheckpointError
 from singerid.pretrained import path_of
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
-from singerid.training_sections import EncoderSettings
+from singerid.training_sections import WHITENED, EncoderSettings
 
 _KEY, _FORMAT = "singerid", 1
+UNWHITENED = {name: EncoderSettings().model_dump()[name] for name in WHITENED}
+"""Settings of a network that nothing was joined to."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def trained_parts(file: EncoderFile) -> list[EncoderFile]:
     """What `singerid.whitening` was given, where it made the encoder; any other as it is."""
     if not isinstance(file.encoder, WhitenedEncoder):
         return [file]
-    settings = file.settings.model_copy(update={"cepstra": 0, "networks": 1})
+    settings = file.settings.model_copy(update=UNWHITENED)
     frames = int(file.provenance.get("trained_frames", file.partial_frames))
     networks = list(file.encoder.networks)
     made = file.provenance.get("whitened", [{}] * len(networks))

@@ -175,6 +175,10 @@ class EncoderSettings(Section):
         return self
 
 
+WHITENED = ("cepstra", "gate_db", "networks")
+"""Settings of an encoder that `singerid whiten` makes; training leaves them as they are."""
+
+
 class WhitenSettings(Section):
     """What is joined to a trained encoder, and how the whole is whitened (`singerid whiten`)."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singerid.config import Config, merge, read_config_file
-from singerid.errors import MismatchError, SingeridError
+from singerid.errors import ConfigError, MismatchError, SingeridError
 from singerid.flags import given_settings, read_settings
 from singerid.pretrained import path_of
 from singerid.terminal import check_failures, need_torch, progress, say, warn, warn_all
@@ -71,6 +71,12 @@ def _inputs(
         base = merge(base, {"encoder": found.settings.model_dump()})
         base = merge(base, {"batch": {"partial_frames": found.partial_frames}})
     config, data = _data(arguments, base, source, found.spec if found else None)
+    if config.encoder.cepstra or config.encoder.networks > 1:
+        raise ConfigError(
+            "cepstra and networks of an encoder are joined after its training",
+            where="settings", found=f"encoder.cepstra {config.encoder.cepstra}, encoder.networks "
+            f"{config.encoder.networks}", expected="0 and 1", do="train, then singerid whiten",
+        )  # fmt: skip
     return config, data, _initial(found, arguments, config) if found else None
 
 
