@@ -14,7 +14,7 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-decimation errors frames objective_line sampling sections silence throughput
+blas decimation errors frames objective_line sampling sections silence throughput
 alarms decoding lettering melody precision pretrained ranks records resing_settings spec
 terminal training_sections voicing
 appending audio augment compiling embeddings encoder_graph encoders losses optimization

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from singerid.blas import one_thread
 from singerid.decimation import decimated, lowpass
 from singerid.errors import AudioError
 from singerid.frames import fast_length
@@ -76,6 +77,7 @@ class Voicing:
         return np.asarray((sums[high] - sums[low]) / n_frames)
 
 
+@one_thread()
 def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
     """Find the voiced frames of 20 ms; in bounded memory beside the samples.
 

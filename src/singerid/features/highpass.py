@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from singerid.blas import one_thread
 from singerid.decimation import decimated, lowpass
 from singerid.frames import fast_length
 
@@ -27,6 +28,7 @@ _PHASE_TAPS = 20
 _KAISER_BETA = 14.0  # with so many taps: flat to 1e-7 wherever G exceeds 1e-5
 
 
+@one_thread()
 def highpass(
     samples: FloatArray,
     cutoff: float,
