@@ -77,6 +77,8 @@ class SingerEncoder(PartialEmbedder):
 
     def encode(self, batch: FloatArray) -> FloatArray:
         """`(batch, n_frames, n_inputs)` → `(batch, dim)`."""
+        if not batch.flags.writeable:  # of a store's memory map; torch would warn
+            batch = batch.copy()
         with torch.inference_mode(), autocast(self._precision == "bf16", self._device):
             vectors = self._network(torch.from_numpy(batch).to(self._device))
         result: FloatArray = vectors.float().cpu().numpy()
