@@ -1,4 +1,4 @@
-"""Commands that make encoders: train, import of other programs' weights, and export."""
+"""Commands that make encoders: train, whiten, import of other programs' weights, export."""
 
 from __future__ import annotations
 
@@ -132,7 +132,6 @@ def whiten(arguments: argparse.Namespace) -> None:
     base = {"batch": {"n_partials": 4, "partial_frames": settings.partial_frames}}
     config, data = _data(arguments, base, arguments.source, file.spec)
     _check_spec(arguments.encoder[0], file.spec, config)
-    settings = config.whiten
     warn_all(data.train.warnings)
     with progress("whitening", settings.batches) as advance:
         encoder, weights = whitening.whiten(files, data.train, settings, advance)
