@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from singerid.errors import SingeridError
-from singerid.scoring.logistic import fit_line, trial_weights
+from singerid.scoring.logistic import fit_line, fit_line_near, trial_weights
 
 
 def gaussians(n=20_000, seed=0, mean=2.0):
@@ -132,3 +132,33 @@ def test_equal_scores_are_refused():
     targets = np.arange(10) < 5
     with pytest.raises(SingeridError, match=r"all scores are equal; found 0\.7; the encoder has"):
         fit_line(np.full(10, 0.7), targets, equal(targets), 5)
+
+
+def test_a_line_near_another_is_the_best_by_search():
+    rng = np.random.default_rng(3)
+    targets = rng.random(200) < 0.4
+    scores = np.where(targets, 1.0, 0.0) + rng.normal(size=200)
+    weights = np.where(targets, 1 / targets.sum(), 1 / (~targets).sum())
+    slope, offset = fit_line_near(scores, targets, weights, 3.0, 0.1)
+
+    def cost(a, b):
+        llrs = a * scores + b
+        costs = np.logaddexp(0, np.where(targets, -llrs, llrs))
+        return float(weights @ costs) / 2 + 0.1 * (a / 3 - 1) ** 2
+
+    best = cost(slope, offset)
+    for a, b in rng.normal([slope, offset], 0.2, size=(300, 2)):
+        assert cost(a, b) >= best
+    assert fit_line(scores, targets, weights, 10**9)[0] < slope < 3
+
+
+def test_a_line_near_another_follows_it_more_the_stronger_it_is_tied():
+    rng = np.random.default_rng(4)
+    targets = np.arange(40) % 2 == 0
+    scores = targets + 0.01 * rng.normal(size=40)  # separable
+    weights = np.full(40, 1 / 20)
+    slopes = [fit_line_near(scores, targets, weights, 5.0, s)[0] for s in (1e-3, 0.1, 10.0)]
+    assert slopes == sorted(slopes, reverse=True)
+    assert slopes[-1] == pytest.approx(5.0, rel=0.01)
+    with pytest.raises(SingeridError, match="all scores are equal; found 0"):
+        fit_line_near(np.zeros(40), targets, weights, 5.0, 0.1)

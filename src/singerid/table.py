@@ -26,6 +26,23 @@ _COLUMNS = ("singer", "n_recordings", "seconds", "spread", "embedding")
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A singer whom a voice may belong to.
+
+    Attributes:
+        singer: name.
+        vector: centroid, float32 `(dim,)` of unit length.
+        seconds: duration of the recordings behind it; 0: unknown.
+        n_recordings: how many they are.
+    """
+
+    singer: str
+    vector: FloatArray
+    seconds: float
+    n_recordings: int
+
+
+@dataclass(frozen=True)
 class SingerTable:
     """Centroids of singers.
 
@@ -61,6 +78,32 @@ class SingerTable:
         check_same_encoder(encoder, self.encoder, "table")
         scores: FloatArray = np.atleast_2d(vectors) @ self.centroids.T
         return scores
+
+    def candidates(
+        self, vector: FloatArray, encoder: str, top: int | None = None
+    ) -> list[Candidate]:
+        """The singers whose centroids are nearest to an embedding, best first; None: all."""
+        scores = self.score(vector, encoder)[0]
+        return [
+            Candidate(
+                self.singers[i], self.centroids[i], self.seconds[i], self.n_recordings[i]
+            )
+            for i in np.argsort(-scores, kind="stable")[:top]
+        ]
+
+    def vectors(self, singers: Sequence[str]) -> FloatArray:
+        """Centroids of singers `(n, dim)`, in their order: what a synthesizer is conditioned on.
+
+        Raises:
+            SingeridError: a singer is not in the table.
+        """
+        rows = {singer: row for row, singer in enumerate(self.singers)}
+        if unknown := [singer for singer in singers if singer not in rows]:
+            raise SingeridError(
+                f"no singer {unknown[0]!r} in the table", found=f"{len(self)} singers"
+            )
+        found: FloatArray = self.centroids[[rows[singer] for singer in singers]]
+        return found
 
     def verify(self, vector: FloatArray, singer: str, encoder: str) -> float:
         """Score of one embedding against one singer, in [-1, 1]; higher is more alike.
