@@ -33,7 +33,7 @@ from singerid.batches import BatchMaker
 from singerid.checkpoint import EncoderFile
 from singerid.config import ORIGINAL, merge, resolve
 from singerid.data import TrainingData
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.encoders import build_encoder
 from singerid.losses import similarity_matrix
 from singerid.melody import draw_song
@@ -248,7 +248,7 @@ def embed(corpus: Corpus, rounds: int) -> Iterator[str]:
         config = resolve(ORIGINAL)
         network = build_encoder(config.encoder, corpus.spec.n_dims).eval()
         file = EncoderFile(network, config.encoder, corpus.spec, 128, "benchmark")
-        encoder = SingerEncoder(file, EmbedSettings.model_validate({"precision": precision}))
+        encoder = TorchSingerEncoder(file, EmbedSettings.model_validate({"precision": precision}))
         return lambda: encoder.embed_store(corpus.store, [recording])
 
     candidates = {"ours 32": ours("32"), "ours bf16": ours("bf16")}

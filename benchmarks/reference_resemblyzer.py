@@ -24,7 +24,7 @@ import torch
 
 from singerid import audio
 from singerid.checkpoint import load_encoder
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.features import raise_level
 from singerid.features.mel import log_mel
 from singerid.foreign import import_encoder
@@ -71,7 +71,7 @@ def theirs(
     return utterance, partials, [int(part.start) // 160 for part in slices]
 
 
-def ours(encoder: SingerEncoder, samples: FloatArray, starts: list[int]) -> FloatArray:
+def ours(encoder: TorchSingerEncoder, samples: FloatArray, starts: list[int]) -> FloatArray:
     """By us, of the partials at `starts`; silence follows where one reaches beyond the end."""
     spec, length = encoder.file.spec, encoder.file.partial_frames
     missing = max(0, (starts[-1] + length) * spec.mel.hop_length - len(samples))
@@ -88,7 +88,9 @@ def compared(weights: Path, signals: dict[str, FloatArray]) -> dict[str, dict[st
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "encoder.safetensors"
         import_encoder(weights, file)
-        tiled = {o: SingerEncoder(load_encoder(file), EmbedSettings(overlap=o)) for o in (0.0, 0.5)}
+        tiled = {
+            o: TorchSingerEncoder(load_encoder(file), EmbedSettings(overlap=o)) for o in (0.0, 0.5)
+        }
     numbers = {}
     print(
         "signal: largest difference of a partial's vector, least cosine; "

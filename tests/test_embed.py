@@ -10,7 +10,7 @@ import soxr
 import torch
 
 from singerid.checkpoint import load_encoder, save_encoder
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.embeddings import embedding_set, mean_direction
 from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, MismatchError, SingeridError
@@ -40,11 +40,11 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(path):
-    return SingerEncoder.load(path)
+    return TorchSingerEncoder.load(path)
 
 
 def with_settings(path, **settings):
-    return SingerEncoder(load_encoder(path), EmbedSettings(**settings))
+    return TorchSingerEncoder(load_encoder(path), EmbedSettings(**settings))
 
 
 def naive(encoder, features, hop=FRAMES):
@@ -66,9 +66,9 @@ def samples_of(recording):
 
 def test_loaded_from_run_folder_or_file(path):
     for where in (path, path.parent, str(path)):
-        assert SingerEncoder.load(where).fingerprint == load_encoder(path).fingerprint
+        assert TorchSingerEncoder.load(where).fingerprint == load_encoder(path).fingerprint
     with pytest.raises(CheckpointError, match="nowhere: does not exist"):
-        SingerEncoder.load(path.parent / "nowhere")
+        TorchSingerEncoder.load(path.parent / "nowhere")
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.95])
@@ -161,7 +161,7 @@ def test_short_and_long_recordings_share_a_batch(encoder, store):
     features = [np.array(store.features(store.recordings[0].id)[:n]) for n in lengths]
     pairs = [(dataclasses.replace(store.recordings[0], id=str(n)), f)
              for n, f in zip(lengths, features, strict=True)]  # fmt: skip
-    found = list(encoder._embed_many(pairs))
+    found = list(encoder.embed_many(pairs))
     assert [recording.id for recording, _ in found] == list(map(str, lengths))
     for (_, rows), frames in zip(found, features, strict=True):
         np.testing.assert_allclose(rows, naive(encoder, frames)[0], atol=1e-5)

@@ -53,7 +53,7 @@ def pairs(recordings):
 @pytest.mark.parametrize("overlap", [0.0, 0.75])
 def test_recordings_share_batches(pairs, batch, overlap):
     encoder = Moments(batch_partials=batch, overlap=overlap)
-    found, failures = gather(encoder._embed_many(iter(pairs)), "e")
+    found, failures = gather(encoder.embed_many(iter(pairs)), "e")
     assert failures == []
     for row, (recording, samples) in enumerate(pairs):
         expected, n = by_hand(samples, round(LENGTH * (1 - overlap)))
@@ -68,7 +68,7 @@ def test_recordings_share_batches(pairs, batch, overlap):
 
 def test_whole_recordings_one_at_a_time(pairs):
     encoder = Moments(None)
-    found, _ = gather(encoder._embed_many(iter(pairs)), "e")
+    found, _ = gather(encoder.embed_many(iter(pairs)), "e")
     assert encoder.shapes == [(1, len(samples)) for _, samples in pairs]
     assert list(found.n_partials) == [1] * len(pairs)
 
@@ -82,7 +82,7 @@ def test_whole_recordings_are_not_held(pairs):
             read.append(pair)
             yield pair
 
-    for number, _ in enumerate(encoder._embed_many(reading()), 1):
+    for number, _ in enumerate(encoder.embed_many(reading()), 1):
         assert len(read) == number
 
 
@@ -99,7 +99,7 @@ def test_places_of_crops_depend_on_seed_and_recording_alone():
 def test_network_that_refuses_one_recording(pairs):
     encoder = Moments(least=2000)
     seconds = []
-    found, failures = gather(encoder._embed_many(iter(pairs)), "e", seconds.append)
+    found, failures = gather(encoder.embed_many(iter(pairs)), "e", seconds.append)
     assert found.ids == ["9000", "4000", "20000", "4001"]
     assert list(map(str, failures)) == ["1000.wav: too short for it; found 1000; expected 2000"]
     assert len(seconds) == 5
@@ -135,7 +135,7 @@ def test_failures_are_gathered(recordings):
 
 def test_only_the_middle_of_each_recording(pairs):
     encoder = Moments(max_seconds=0.5)  # 8000 samples
-    found, failures = gather(encoder._embed_many(iter(pairs)), "e")
+    found, failures = gather(encoder.embed_many(iter(pairs)), "e")
     assert failures == []
     for row, (recording, samples) in enumerate(pairs):
         start = max(0, (len(samples) - 8000) // 2)
@@ -168,7 +168,7 @@ def test_encoders_that_refuse_a_recording_by_its_places(pairs):
                 raise AudioError("holds no voice", found="hum")
             return super().places(frames)[:1]
 
-    found, failures = gather(Picky()._embed_many(iter(pairs)), "e")
+    found, failures = gather(Picky().embed_many(iter(pairs)), "e")
     assert found.ids == ["9000", "1000", "20000", "4001"]
     assert list(found.n_partials) == [1] * 4
     assert list(map(str, failures)) == ["4000.wav: holds no voice; found hum"]

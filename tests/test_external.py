@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from singerid import external, pretrained
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.errors import CheckpointError, ConfigError, MissingExtraError
 from singerid.external import load_embedder
 from singerid.external.mfcc import MfccEncoder
@@ -30,7 +30,7 @@ def run_folder(tmp_path_factory):
 def test_run_folder_and_file_are_ours(run_folder):
     for where in (run_folder, str(run_folder / "encoder.safetensors")):
         encoder = load_embedder(where, EmbedSettings(overlap=0.5))
-        assert isinstance(encoder, SingerEncoder)
+        assert isinstance(encoder, TorchSingerEncoder)
         assert encoder.settings.overlap == 0.5
         assert encoder.sample_rate == 16000
 
@@ -41,7 +41,7 @@ def test_mfcc_is_a_name(recordings, tmp_path, monkeypatch, run_folder):
     assert found.fingerprint == MfccEncoder.fit(recordings[:2]).fingerprint
     (tmp_path / "mfcc").symlink_to(run_folder)
     monkeypatch.chdir(tmp_path)
-    assert isinstance(load_embedder("./mfcc"), SingerEncoder)
+    assert isinstance(load_embedder("./mfcc"), TorchSingerEncoder)
     assert isinstance(load_embedder("mfcc"), MfccEncoder)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from singerid.checkpoint import load_encoder, save_encoder
 from singerid.config import Config, to_yaml
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.embeddings import mean_direction
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
@@ -452,7 +452,7 @@ def resemblyzer(tmp_path_factory):
         pytest.skip(f"{path} is not Resemblyzer 0.1.4's pretrained.pt")
     output = tmp_path_factory.mktemp("resemblyzer") / "encoder.safetensors"
     import_encoder(path, output)
-    return SingerEncoder(load_encoder(output)), path
+    return TorchSingerEncoder(load_encoder(output)), path
 
 
 @pytest.mark.parametrize("name", reference.SIGNALS)

@@ -11,7 +11,7 @@ import torch
 
 from singerid import runtime
 from singerid.checkpoint import load_encoder, save_encoder
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.encoder_graph import parse_header, with_header
 from singerid.encoders import build_encoder
 from singerid.errors import AudioError, BatchError, CheckpointError, SingeridError
@@ -50,7 +50,7 @@ def samples_of(recording):
 )
 def test_vectors_are_those_of_torch(exported, recordings, settings):
     settings = EmbedSettings(min_voice=0, **settings)
-    ours = SingerEncoder.load(exported / "e.safetensors", settings)
+    ours = TorchSingerEncoder.load(exported / "e.safetensors", settings)
     encoder = load_embedder(exported / "e.onnx", settings)
     assert isinstance(encoder, OnnxSingerEncoder)
     assert (encoder.name, encoder.dim, encoder.sample_rate) == ("small", 16, 16000)
@@ -73,7 +73,7 @@ def test_vectors_are_those_of_torch_on_real_singing(exported, shared_audio):
         ::200
     ]
     assert files
-    ours = SingerEncoder.load(exported / "e.safetensors", ALL)
+    ours = TorchSingerEncoder.load(exported / "e.safetensors", ALL)
     encoder = OnnxSingerEncoder.load(exported / "e.onnx", ALL)
     for path in files[:5]:
         np.testing.assert_allclose(encoder.embed_file(path), ours.embed_file(path), atol=1e-4)

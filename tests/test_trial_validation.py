@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from singerid import metrics
 from singerid.checkpoint import load_encoder, save_encoder
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.encoders import build_encoder
 from singerid.errors import SingeridError
 from singerid.records import Recording
@@ -138,7 +138,7 @@ def test_vectors_are_those_of_embed(store, tmp_path):
     save_encoder(path, network.state_dict(), settings, store.spec, 64, {})
     plan, warnings = plan_trials(store, 64, ValidationSettings(seconds=2.0))
     found = plan(network)
-    encoder = SingerEncoder(load_encoder(path), EmbedSettings(max_seconds=2.0))
+    encoder = TorchSingerEncoder(load_encoder(path), EmbedSettings(max_seconds=2.0))
     expected, _ = encoder.embed_store(store, plan.recordings)
     np.testing.assert_allclose(found.embeddings, expected.vectors, atol=1e-6)
     genders = {r.labels["gender"] for r in plan.recordings}

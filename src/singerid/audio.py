@@ -7,7 +7,7 @@ than its mono result.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,39 @@ def conform(
     Raises:
         AudioError: more than one dimension, empty, not finite, silent or beyond full scale.
     """
+    meter = _Meter()
+    mono = meter.add(_floats(samples, copy))
+    meter.check("samples")
+    return mono if sample_rate == wanted_rate else _resample(mono, sample_rate, wanted_rate)
+
+
+def conform_blocks(
+    blocks: Iterable[npt.NDArray[Any]], sample_rate: int, wanted_rate: int
+) -> Iterator[FloatArray]:
+    """`conform` of a recording that comes block by block; what is wrong is said when it is seen.
+
+    Args:
+        blocks: mono `(n_samples,)` each, one after the other.
+        sample_rate: their rate in Hz.
+        wanted_rate: rate of the result in Hz.
+
+    Raises:
+        AudioError: see `conform`; all of it is empty or silent.
+    """
+    meter = _Meter()
+    resampler = soxr.ResampleStream(sample_rate, wanted_rate, 1, dtype="float32")
+    for block in blocks:
+        mono = meter.add(_floats(block, copy=True))
+        if not meter.finite or meter.peak > _OVERLOAD:
+            meter.check("samples")
+        yield mono if sample_rate == wanted_rate else resampler.resample_chunk(mono)
+    meter.check("samples")
+    if sample_rate != wanted_rate:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _floats(samples: npt.NDArray[Any], copy: bool) -> FloatArray:
+    """Mono samples as float32."""
     samples = np.asarray(samples)
     if samples.ndim != 1 or samples.dtype.kind not in "fi":
         raise AudioError(
@@ -111,11 +144,8 @@ def conform(
         )  # fmt: skip
     if samples.dtype.kind == "i":
         samples = samples / (np.iinfo(samples.dtype).max + 1.0)
-    meter = _Meter()
     with np.errstate(over="ignore"):  # becomes infinite, and is refused
-        mono = meter.add(samples.astype(np.float32, copy=copy))
-    meter.check("samples")
-    return mono if sample_rate == wanted_rate else _resample(mono, sample_rate, wanted_rate)
+        return samples.astype(np.float32, copy=copy)
 
 
 def _resample(mono: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:

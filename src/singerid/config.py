@@ -24,6 +24,7 @@ from singerid.sections import (
     PlotSettings,
     RobustnessSettings,
     Section,
+    SegmentSettings,
     TableSettings,
     TrialSettings,
 )
@@ -82,6 +83,7 @@ class Config(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     calibrate: CalibrateSettings = CalibrateSettings()
     robustness: RobustnessSettings = RobustnessSettings()
+    segment: SegmentSettings = SegmentSettings()
     plot: PlotSettings = PlotSettings()
 
     @property

@@ -22,7 +22,7 @@ from singerid.store import Store
 FloatArray = npt.NDArray[np.float32]
 
 
-class SingerEncoder(PartialEmbedder):
+class TorchSingerEncoder(PartialEmbedder):
     """A trained encoder with its front end: samples, files or stored features → vectors.
 
     A recording is cut into partials of the length that the encoder was trained on; its
@@ -43,11 +43,13 @@ class SingerEncoder(PartialEmbedder):
             self.settings.precision, file.encoder, self.settings.batch_partials, file.spec.n_inputs
         )
         self._network = file.encoder.to(self._device).eval()
+        # Of few frames; the settings of a whitened encoder do not say it.
+        self.dim = self.encode(np.zeros((1, 8, file.spec.n_inputs), np.float32)).shape[1]
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], settings: EmbedSettings | None = None
-    ) -> SingerEncoder:
+    ) -> TorchSingerEncoder:
         """From a run folder or encoder file.
 
         Raises:
@@ -73,7 +75,7 @@ class SingerEncoder(PartialEmbedder):
                 do="extract again with the encoder's settings, or embed the audio itself",
             )  # fmt: skip
         pairs = ((r, store.features(r.id)) for r in recordings)
-        return gather(self._embed_many(pairs), self.fingerprint, on_progress)
+        return gather(self.embed_many(pairs), self.fingerprint, on_progress)
 
     def encode(self, batch: FloatArray) -> FloatArray:
         """`(batch, n_frames, n_inputs)` → `(batch, dim)`."""

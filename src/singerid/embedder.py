@@ -31,7 +31,7 @@ Frames = FloatArray | SingeridError
 class Embedder(Protocol):
     """Audio → unit vectors: an encoder of ours, or one from elsewhere.
 
-    `singerid.embed.SingerEncoder` is one; `singerid.external` holds the others.
+    `singerid.runtime.OnnxSingerEncoder` is one; `singerid.external` holds the others.
     """
 
     @property
@@ -139,7 +139,10 @@ class PartialEmbedder(ABC):
         partial_frames: length of a partial, None for whole recordings.
         settings: overlap, places and batches of the partials.
         fingerprint: of the encoder; only vectors of equal fingerprints can be compared.
+        dim: length of an embedding.
     """
+
+    dim: int
 
     def __init__(
         self,
@@ -192,6 +195,7 @@ class PartialEmbedder(ABC):
 
     def embed_partials(self, frames: FloatArray) -> FloatArray:
         """Vectors `(n_partials, dim)` of the partials of a recording's frames."""
+        frames = self._middle(frames)
         vectors = next(self._embed_group([("", frames, self.places(frames))]))[1]
         if isinstance(vectors, SingeridError):
             raise vectors
@@ -221,19 +225,20 @@ class PartialEmbedder(ABC):
     ) -> tuple[EmbeddingSet, list[SingeridError]]:
         """Embed audio files, decoded by other processes; see `Embedder.embed_recordings`."""
         pairs = passed(self.front_end.read_all(recordings, n_processes), on_warning)
-        return gather(self._embed_many(pairs), self.fingerprint, on_progress)
+        return gather(self.embed_many(pairs), self.fingerprint, on_progress)
 
-    def _embed_many(
+    def embed_many(
         self, pairs: Iterable[tuple[Recording, Frames]]
     ) -> Iterator[tuple[Recording, Frames]]:
-        """Partials' vectors of each recording; recordings share batches."""
+        """Partials' vectors of each recording, not in their order; recordings share batches."""
         group: list[tuple[Recording, FloatArray, Places]] = []
         n_partials = 0
         for recording, frames in pairs:
             if isinstance(frames, SingeridError):
                 yield recording, frames
                 continue
-            recording, frames = self._middle(recording, frames)
+            if len(some := self._middle(frames)) < len(frames):
+                recording, frames = replace(recording, duration=self.settings.max_seconds), some
             try:
                 places = self.places(frames)
             except SingeridError as error:
@@ -246,14 +251,14 @@ class PartialEmbedder(ABC):
                 group, n_partials = [], 0
         yield from self._located(group)
 
-    def _middle(self, recording: Recording, frames: FloatArray) -> tuple[Recording, FloatArray]:
+    def _middle(self, frames: FloatArray) -> FloatArray:
         """What `settings.max_seconds` leaves of a recording."""
         limit = self.settings.max_seconds
         n_frames = max(1, round(limit / self.front_end.step_seconds))
         if not limit or len(frames) <= n_frames:
-            return recording, frames
+            return frames
         start = (len(frames) - n_frames) // 2
-        return replace(recording, duration=limit), frames[start : start + n_frames]
+        return frames[start : start + n_frames]
 
     def _located(
         self, group: Sequence[tuple[Recording, FloatArray, Places]]

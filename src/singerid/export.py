@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from singerid.checkpoint import EncoderFile
-from singerid.embed import SingerEncoder
+from singerid.embed import TorchSingerEncoder
 from singerid.encoder_graph import GraphHeader, with_header
 from singerid.errors import CheckpointError, MissingExtraError
 from singerid.mel_network import MelNetwork
@@ -230,7 +230,7 @@ def compare(file: EncoderFile, exported: OnnxSingerEncoder) -> float:
         file: the encoder.
         exported: the same, exported.
     """
-    ours = SingerEncoder(file)
+    ours = TorchSingerEncoder(file)
     rate, found = ours.sample_rate, [0.0]
     for number, seconds in enumerate(_SECONDS):
         samples = _sung(int(seconds * rate), rate, number)

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from singerid import run
+from singerid.card import LIMITS, front_matter, section, table
 from singerid.checkpoint import EncoderFile, load_encoder
 from singerid.config import Config, read_config_file, resolve
 from singerid.data import data_fingerprint
@@ -51,30 +50,9 @@ singerid table embeddings.parquet -o table.parquet
 ```python
 from singerid import SingerEncoder
 
-encoder = SingerEncoder.load("encoder.safetensors")
+encoder = SingerEncoder.from_pretrained("encoder.safetensors")
 vector = encoder.embed_file("one.wav")  # of unit length; the cosine of two is their score
 ```
-"""
-_LIMITS = """## Intended use and limits
-
-Meant for research on singing voices: comparing recordings, grouping them by voice, maps.
-
-- The step was chosen by figures of validation, if there was any: they are better than those on
-  singers that nobody has looked at. Measure on your own: `singerid evaluate`.
-- A score is a cosine, not a probability, and a threshold holds for the recordings that it was
-  found on: `singerid calibrate`.
-- Nothing here tells a living singer from a recording, an imitation or a synthetic voice.
-- How it does on groups of people, languages, styles, microphones and accompaniment that are not
-  named above is unknown.
-
-## Voices are biometric data
-
-A vector that singles out a person by the voice can be biometric data. In the European Union,
-processing it to identify a person uniquely is forbidden unless an exception such as explicit
-consent applies (GDPR, articles 4 (14) and 9); in Illinois a voiceprint is a biometric identifier
-that needs notice, a written release and a schedule of destruction (BIPA, 740 ILCS 14). Other places
-have rules of their own. Embed voices of people who agreed, say what for, keep vectors no longer
-than that, delete them on request, and let no score alone decide about a person.
 """
 
 
@@ -108,9 +86,9 @@ def write_model_card(
         _training_data(made, config),
         _training(config, log),
         _figures(file, log),
-        *([_section("Alarms in training", "".join(f"- {a}\n" for a in alarms))] if alarms else []),
+        *([section("Alarms in training", "".join(f"- {a}\n" for a in alarms))] if alarms else []),
         _USE,
-        _LIMITS,
+        LIMITS,
         _versions(file, made),
     ]
     with atomic_write(path / "MODEL_CARD.md") as card:
@@ -137,23 +115,16 @@ def _log(path: Path) -> list[dict[str, Any]]:
 def _front_matter(
     name: str, license: str, made: Mapping[str, Any], provenance: Mapping[str, Any]
 ) -> str:
-    matter: dict[str, Any] = {
-        "license": license or "unknown",
-        "library_name": "singerid",
-        "tags": ["audio", "singing", "singer-identification", "speaker-verification", "embedding"],
-        "metrics": ["eer"],
-    }
     rate = provenance.get("valid", {}).get("trial_eer")
-    if rate is not None:
-        data = _data_name(made)
-        result = {
-            "task": {"type": "audio-classification", "name": "singer verification"},
-            "dataset": {"name": f"validation singers of this run ({data})", "type": data},
-            "metrics": [{"type": "eer", "name": "equal error rate", "value": round(rate, 4)}],
-        }
-        matter["model-index"] = [{"name": name, "results": [result]}]
-    text: str = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
-    return f"---\n{text}---\n"
+    if rate is None:
+        return front_matter(license)
+    data = _data_name(made)
+    result = {
+        "task": {"type": "audio-classification", "name": "singer verification"},
+        "dataset": {"name": f"validation singers of this run ({data})", "type": data},
+        "metrics": [{"type": "eer", "name": "equal error rate", "value": round(rate, 4)}],
+    }
+    return front_matter(license, {"model-index": [{"name": name, "results": [result]}]})
 
 
 def _model(file: EncoderFile, license: str) -> str:
@@ -169,7 +140,7 @@ def _model(file: EncoderFile, license: str) -> str:
         ("encoder", f"{file.fingerprint}; only vectors of this encoder are comparable"),
         ("licence of the weights", license or "unknown"),
     ]  # fmt: skip
-    return _section("Model", _table(("", ""), rows))
+    return section("Model", table(("", ""), rows))
 
 
 def _training_data(made: Mapping[str, Any], config: Config) -> str:
@@ -181,14 +152,14 @@ def _training_data(made: Mapping[str, Any], config: Config) -> str:
         recordings = read_recordings(listing)
     except SingeridError:
         lines.append("Singers and recordings: unknown, for the data are no longer where they were.")
-        return _section("Training data", "\n".join(lines) + "\n")
+        return section("Training data", "\n".join(lines) + "\n")
     if not is_bank and data_fingerprint(recordings) != made.get("data_fingerprint"):
         lines.append("Singers and recordings: unknown, for the data have changed since.")
-        return _section("Training data", "\n".join(lines) + "\n")
+        return section("Training data", "\n".join(lines) + "\n")
     rows = [(split, *_counts(r for r in recordings if r.split == split)) for split in
             ("train", "valid")]  # fmt: skip
     lines.append("")
-    lines.append(_table(("split", "singers", "recordings", "hours", "corpora"), rows))
+    lines.append(table(("split", "singers", "recordings", "hours", "corpora"), rows))
     if is_bank:
         lines.append(
             "A bank of voices: in training, "
@@ -199,7 +170,7 @@ def _training_data(made: Mapping[str, Any], config: Config) -> str:
         )
     else:
         lines.append("Training took excerpts of them; it did not sing them anew.\n")
-    return _section("Training data", "\n".join(lines))
+    return section("Training data", "\n".join(lines))
 
 
 def _counts(recordings: Iterable[Recording]) -> tuple[str, str, str, str]:
@@ -225,21 +196,21 @@ def _training(config: Config, log: Sequence[Mapping[str, Any]]) -> str:
         for name, value in values.items():
             if value != usual[section][name]:
                 rows.append((f"`{section}.{name}`", value, usual[section][name]))
-    return _section("Training", f"{text}\n" + _table(("setting", "value", "default"), rows))
+    return section("Training", f"{text}\n" + table(("setting", "value", "default"), rows))
 
 
 def _figures(file: EncoderFile, log: Sequence[Mapping[str, Any]]) -> str:
     figures, step = file.provenance.get("valid", {}), file.provenance.get("step")
     if not figures:
-        return _section(
+        return section(
             "Validation", "There was none: how well it tells singers apart is unknown.\n"
         )
     rows = [(f"`{k}`", f"{v:.4g}", _MEANINGS.get(k, "")) for k, v in figures.items()]
     text = (
         f"Measured at step {step:,} on singers that training did not see; the weights are those of "
-        "this step.\n\n" + _table(("figure", "value", "meaning"), rows)
+        "this step.\n\n" + table(("figure", "value", "meaning"), rows)
     )
-    return _section("Validation", text + "\nThe course of it:\n\n" + _curve(log, step))
+    return section("Validation", text + "\nThe course of it:\n\n" + _curve(log, step))
 
 
 def _curve(log: Sequence[Mapping[str, Any]], kept: int | None) -> str:
@@ -266,13 +237,13 @@ def _curve(log: Sequence[Mapping[str, Any]], kept: int | None) -> str:
         )  # fmt: skip
     rate_name = "trial_eer" if "trial_eer" in valid[steps[-1]] else "eer"
     titles = ("step", "training accuracy", "validation accuracy", "validation GE2E", rate_name)
-    return _table(titles, rows)
+    return table(titles, rows)
 
 
 def _versions(file: EncoderFile, made: Mapping[str, Any]) -> str:
     versions = {"python": made.get("python", "unknown"), **made.get("versions", {})}
     text = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return _section(
+    return section(
         "Versions", f"{text}.\n\nData {made.get('data_fingerprint', 'unknown')}, front end "
         f"{file.spec.fingerprint()}, encoder {file.fingerprint}.\n",
     )  # fmt: skip
@@ -291,13 +262,3 @@ def _settings_text(settings: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4g}"
-
-
-def _section(title: str, text: str) -> str:
-    return f"## {title}\n\n{text}"
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    cells = ([one_line(cell).replace("|", "\\|") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)

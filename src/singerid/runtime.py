@@ -35,6 +35,7 @@ class OnnxSingerEncoder(PartialEmbedder):
 
     Attributes:
         header: what the file says of itself.
+        model: the file's bytes.
     """
 
     front_end: WindowFrontEnd
@@ -43,10 +44,11 @@ class OnnxSingerEncoder(PartialEmbedder):
         self, model: bytes, where: object = "encoder", settings: EmbedSettings | None = None
     ) -> None:
         self.header: GraphHeader = parse_header(model, where)
-        header = self.header
+        self.model, header = model, self.header
         super().__init__(
             WindowFrontEnd(header.spec), header.partial_frames, header.fingerprint, settings
         )
+        self.dim = header.dim
         self._session = open_session(model, where)
         names = [value.name for value in self._session.get_inputs()]
         if names != ["samples", "lengths"] or len(self._session.get_outputs()) != 1:
@@ -70,11 +72,6 @@ class OnnxSingerEncoder(PartialEmbedder):
     def name(self) -> str:
         """Of the encoder, for people."""
         return self.header.name
-
-    @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        return self.header.dim
 
     @property
     def calibration_bytes(self) -> bytes | None:

@@ -163,6 +163,31 @@ class RobustnessSettings(Section):
     seed: int = setting(0, "seed of conditions and resampling", ge=0, lt=2**32)
 
 
+class SegmentSettings(Section):
+    """Who sings when."""
+
+    window: float = setting(3.0, "length of the windows that are embedded", unit="s", ge=1, le=30)
+    hop: float = setting(1.0, "distance of windows", unit="s", ge=0.1, le=30)
+    min_voice: float = setting(0.3, "windows with a smaller share of voice say nothing", ge=0, le=1)
+    min_segment: float = setting(
+        1.0, "shorter segments are given to their neighbors", unit="s", ge=0, le=30
+    )
+    max_pause: float = setting(0.5, "shorter pauses end no segment", unit="s", ge=0, le=30)
+    turn: float = setting(
+        20.0, "expected time until another singer takes over; longer: smoother", unit="s", gt=0
+    )
+    prior: float = setting(
+        0.9, "probability, before listening, that it is a singer of the table", gt=0, lt=1
+    )
+    threshold: float = setting(
+        0.0, "without a table: log-likelihood ratio above which two clusters are one singer"
+    )
+    n_singers: int = setting(0, "without a table: how many sing, 0 if that is not known", ge=0)
+    max_singers: int = setting(
+        20, "most singers in a file: those of the table that are most alike, or clusters", ge=1
+    )
+
+
 class PlotSettings(Section):
     """The map."""
 

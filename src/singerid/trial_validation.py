@@ -254,7 +254,7 @@ class _NetworkEmbedder(PartialEmbedder):
         """Vectors of the tiles of each recording."""
         pairs = ((r, self._plan.store.features(r.id)) for r in self._plan.recordings)
         found = []
-        for recording, vectors in self._embed_many(pairs):
+        for recording, vectors in self.embed_many(pairs):
             if isinstance(vectors, SingeridError):
                 raise vectors
             found.append((recording, vectors))

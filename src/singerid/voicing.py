@@ -77,7 +77,6 @@ class Voicing:
         return np.asarray((sums[high] - sums[low]) / n_frames)
 
 
-@one_thread()
 def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
     """Find the voiced frames of 20 ms; in bounded memory beside the samples.
 
@@ -88,18 +87,25 @@ def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
     Returns:
         One flag for each whole hop; shorter recordings than one have none.
     """
-    analysis = _Analysis(sample_rate)
-    n_frames = len(samples) // analysis.hop
-    if not n_frames:
-        return Voicing(np.zeros(0, bool), analysis.hop, sample_rate)
-    power, periodic = np.empty(n_frames, np.float32), np.empty(n_frames, bool)
-    for first in range(0, n_frames, _BLOCK):
-        block = slice(first, min(first + _BLOCK, n_frames))
-        frames = analysis.frames(samples, block.start, block.stop)
-        power[block], periodic[block] = analysis.run(frames)
+    analysis = VoiceAnalysis(sample_rate)
+    power, periodic = analysis.measure(samples, 0, len(samples) // analysis.hop)
+    return Voicing(voiced_frames(power, periodic), analysis.hop, sample_rate)
+
+
+def voiced_frames(power: FloatArray, periodic: BoolArray) -> BoolArray:
+    """Which frames of a recording hold a voice-like sound.
+
+    Args:
+        power: of all of them, `(n_frames,)`.
+        periodic: whether they repeat themselves, `(n_frames,)`.
+
+    Returns:
+        `(n_frames,)`.
+    """
+    if not len(power):
+        return periodic
     loud = np.percentile(power, _LOUD_PERCENTILE)
-    voiced = (power > loud * 10 ** (-_BELOW_LOUD_DB / 10)) & periodic
-    return Voicing(_without_single(voiced), analysis.hop, sample_rate)
+    return _without_single((power > loud * 10 ** (-_BELOW_LOUD_DB / 10)) & periodic)
 
 
 def voiced_starts(shares: npt.NDArray[np.float64], starts: IntArray, min_voice: float) -> IntArray:
@@ -126,11 +132,12 @@ def voiced_starts(shares: npt.NDArray[np.float64], starts: IntArray, min_voice: 
     return kept
 
 
-class _Analysis:
+class VoiceAnalysis:
     """Power and periodicity of frames at one sample rate.
 
     Attributes:
         hop: distance of two frames in samples.
+        reach: samples before and behind a hop that its frame depends on, at most.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -139,6 +146,7 @@ class _Analysis:
         self._slow_hop = round(_HOP_SECONDS * rate)
         self.hop = self._slow_hop * self._factor
         self._length = round(_FRAME_SECONDS * rate)
+        self.reach = (self._length + _LOWPASS_ROWS) * self._factor
         self._window = np.hanning(self._length + 2)[1:-1].astype(np.float32)
         # At least a frame and the longest lag, so that the correlation does not wrap around.
         self._n_fft = fast_length(self._length + int(rate / LOWEST_HZ) + 2)
@@ -156,7 +164,21 @@ class _Analysis:
         weights = 1 / (hz**2 + _RUMBLE_HZ**2)
         self._correlate = (weights[:, None] * waves * (of_window[0] / of_window)).astype(np.float32)
 
-    def frames(self, samples: FloatArray, first: int, end: int) -> FloatArray:
+    @one_thread()
+    def measure(self, samples: FloatArray, first: int, end: int) -> tuple[FloatArray, BoolArray]:
+        """Of the frames `first` … `end` of a recording; beyond its samples there are zeros.
+
+        Returns:
+            Power `(end - first,)`, and whether they repeat themselves `(end - first,)`.
+        """
+        power, periodic = np.empty(end - first, np.float32), np.empty(end - first, bool)
+        for start in range(first, end, _BLOCK):
+            stop = min(start + _BLOCK, end)
+            block = slice(start - first, stop - first)
+            power[block], periodic[block] = self._run(self._frames(samples, start, stop))
+        return power, periodic
+
+    def _frames(self, samples: FloatArray, first: int, end: int) -> FloatArray:
         """Frames `(end - first, length)` of the difference of samples, at the slow rate.
 
         A frame is centered on its hop; beyond the recording there are zeros.
@@ -173,7 +195,7 @@ class _Analysis:
             slow = _differences(samples, start, start + n_slow)
         return sliding_window_view(slow, self._length)[:: self._slow_hop]
 
-    def run(self, frames: FloatArray) -> tuple[FloatArray, BoolArray]:
+    def _run(self, frames: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Of `(n, length)`: power `(n,)`, and whether they repeat themselves `(n,)`."""
         spectrum = np.fft.rfft(frames * self._window, self._n_fft)[:, : self._band]
         correlation = (spectrum.real**2 + spectrum.imag**2) @ self._correlate

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from singerid.errors import SingeridError
@@ -14,214 +14,157 @@ from singerid.flags import read_settings
 from singerid.terminal import check_failures, say, warn
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from singerid.embedder import Embedder
-    from singerid.scoring.calibration import Calibration
-    from singerid.scoring.scorer import Scorer
+    from singerid.judge import Judge, Voice
+    from singerid.table import Candidate
 
 HINT = "no calibration, so a score only; fit one: singerid calibrate"
 
 
-@dataclass(frozen=True)
-class _Voice:
-    """A recording that was heard."""
-
-    path: str
-    vector: npt.NDArray[np.float32]
-    seconds: float
-    voice_seconds: float
-
-    def line(self) -> str:
-        return f"  {self.path}: {self.seconds:.1f} s, of which {self.voice_seconds:.1f} s voice"
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """What tells voices apart: an encoder, and what its scores mean, if that is known."""
-
-    encoder: Embedder
-    calibration: Calibration | None
-    origin: str | None  # of the calibration
-    prior: float
-    false_alarm: float
-
-    def scorer(self) -> Scorer:
-        from singerid.scoring.scorer import Scorer
-
-        return self.calibration.scorer if self.calibration else Scorer()
-
-    def hear(self, path: str) -> _Voice:
-        """Vector and durations of a file; errors and remarks name it."""
-        from singerid import audio
-        from singerid.voicing import find_voice
-
-        rate = self.encoder.sample_rate
-        samples, warnings = audio.load(path, rate)
-        for line in warnings:
-            warn(f"{path}: {line}")
-        try:
-            vector = self.encoder.embed(samples, rate)
-        except SingeridError as error:
-            raise type(error)(
-                error.what, where=path, found=error.found, expected=error.expected, do=error.do
-            ) from error
-        return _Voice(path, vector, len(samples) / rate, find_voice(samples, rate).seconds)
-
-    def judge(self, score: float, seconds: float) -> dict[str, Any]:
-        """What a score means, as far as the calibration tells.
-
-        Args:
-            score: of the calibration's scorer.
-            seconds: of the shorter side.
-        """
-        import numpy as np
-
-        answer: dict[str, Any] = {"score": round(score, 6)}
-        if self.calibration is None:
-            return answer
-        llr = self.calibration.llr(np.array([score]), np.array([seconds]))
-        threshold = self.calibration.threshold(self.false_alarm, seconds)
-        if threshold is None:  # too few trials of this duration: that of all durations
-            threshold = self.calibration.threshold(self.false_alarm)
-        probability = float(self.calibration.probability(llr, self.prior)[0])
-        # Where even all trials were too few to measure the rate, the likelier answer is taken.
-        accepted = score >= threshold if threshold is not None else probability >= 0.5
-        return answer | {
-            "llr": round(float(llr[0]), 4), "probability": round(probability, 6),
-            "prior": self.prior, "threshold": threshold,
-            "false_alarm": self.false_alarm, "accepted": accepted,
-        }  # fmt: skip
-
-    def facts(self) -> dict[str, Any]:
-        """About encoder and calibration, for an answer in JSON."""
-        calibration = None
-        if self.calibration:
-            calibration = {"origin": self.origin, "notes": self.calibration.notes()}
-        return {
-            "encoder": self.encoder.fingerprint,
-            "encoder_name": getattr(self.encoder, "name", None),
-            "calibration": calibration,
-        }
-
-
 def verify(arguments: argparse.Namespace) -> None:
-    """Do two recordings hold the same voice?"""
-    judge = _judge(arguments)
-    voices = [judge.hear(path) for path in arguments.files]
-    score = judge.scorer().pairs(voices[0].vector[None], voices[1].vector[None])[0]
-    found = judge.judge(float(score), min(voice.seconds for voice in voices))
-    if arguments.json:
-        durations = {
-            "seconds": [round(voice.seconds, 3) for voice in voices],
-            "voice_seconds": [round(voice.voice_seconds, 3) for voice in voices],
-        }
-        say(json.dumps({"files": arguments.files} | durations | judge.facts() | found))
+    """Do two recordings, or an enrolled singer and a recording, hold the same voice?"""
+    first, second = arguments.files
+    if not os.path.exists(first):
+        _verify_enrolled(arguments, first, second)
         return
-    if judge.calibration is None:
-        say(f"score {found['score']:.3f}")
-        warn(HINT)
-    else:
-        verdict = "the same singer" if found["accepted"] else "different singers"
-        say(
-            f"{verdict}: {_decision(found)}; probability of the same singer "
-            f"{found['probability']:.3f} (prior {arguments.prior:g}, log-likelihood ratio "
-            f"{found['llr']:+.2f})"
-        )
+    judge = load(arguments)
+    voices = [judge.hear(path) for path in (first, second)]
+    found = judge.verify(
+        voices[0].vector, voices[1].vector, min(voice.seconds for voice in voices)
+    )
+    if arguments.json:
+        durations = [voice.durations() for voice in voices]
+        columns = {name: [d[name] for d in durations] for name in durations[0]}
+        say(json.dumps({"files": arguments.files} | columns | judge.facts() | found))
+        return
+    _say_verdict(found, judge)
     for voice in voices:
-        say(voice.line())
+        say(f"  {_line(voice)}")
+
+
+def _verify_enrolled(arguments: argparse.Namespace, singer: str, path: str) -> None:
+    from singerid.registry import Registry
+    from singerid.registry.place import default_place
+
+    place = default_place(arguments.registry)
+    try:
+        registry = Registry.open(place)
+        enrolled = registry.singer(singer)
+    except SingeridError as error:
+        raise SingeridError(
+            "is neither a file nor an enrolled singer", where=singer, found=str(error)
+        ) from error
+    judge = load(arguments, registry)
+    voice = judge.hear(path)
+    found = judge.verify(
+        enrolled.vector, voice.vector, min(voice.seconds, enrolled.seconds or math.inf)
+    )
+    if arguments.json:
+        asked = {"singer": singer, "n_recordings": enrolled.n_recordings, "file": path}
+        say(json.dumps(asked | voice.durations() | judge.facts() | found))
+        return
+    _say_verdict(found, judge)
+    say(f"  {singer}: {enrolled.n_recordings} recording(s), {enrolled.seconds:.1f} s")
+    say(f"  {_line(voice)}")
 
 
 def identify(arguments: argparse.Namespace) -> None:
-    """Whose voices of a table are these? None, if no score reaches the threshold."""
-    import numpy as np
-
-    from singerid.embeddings import check_same_encoder
-    from singerid.table import read_table
-
-    table = read_table(arguments.table)
-    judge = _judge(arguments)
-    check_same_encoder(judge.encoder.fingerprint, table.encoder, arguments.table)
-    scorer = judge.scorer()
+    """Whose voices are these? One of the registry's or a table's singers, or unknown."""
+    files = list(arguments.files)
+    table = files.pop(0) if files[0].endswith(".parquet") else None
+    if not files:
+        raise SingeridError("no recordings to identify", do="give them after the table")
+    source = _Table(table) if table else _registry(arguments.registry)
+    judge = load(arguments, None if table else source.registry)
+    source.check(judge)
     failures: list[SingeridError] = []
-    for path in arguments.files:
+    for path in files:
         try:
             voice = judge.hear(path)
         except SingeridError as error:
             failures.append(error)
             continue
-        scores = scorer.matrix(voice.vector[None], table.centroids)[0]
-        best = np.argsort(-scores, kind="stable")[: arguments.top]
-        candidates = [
-            {"singer": table.singers[i]}
-            | judge.judge(float(scores[i]), min(voice.seconds, table.seconds[i] or math.inf))
-            for i in best
-        ]
-        _say_candidates(voice, candidates, judge.facts() if arguments.json else None)
+        answer = judge.identify(voice, source.candidates(voice), source.n_singers, arguments.top)
+        if arguments.json:
+            about = {"file": voice.path, "quality": voice.quality.to_dict()} | voice.durations()
+            say(json.dumps(about | answer | judge.facts()))
+        else:
+            _say_candidates(voice, answer)
     if judge.calibration is None and not arguments.json:
         warn(HINT)
-    check_failures(failures, len(arguments.files), "files")
+    check_failures(failures, len(files), "files")
 
 
-def _say_candidates(
-    voice: _Voice, candidates: list[dict[str, Any]], facts: dict[str, Any] | None
-) -> None:
-    """In words, or with `facts` as JSON."""
-    known = candidates[0].get("accepted", True)
-    if facts is not None:
-        singer = candidates[0]["singer"] if known else None
-        answer = {
-            "file": voice.path, "seconds": round(voice.seconds, 3),
-            "voice_seconds": round(voice.voice_seconds, 3), "singer": singer,
-            "candidates": candidates,
-        }  # fmt: skip
-        say(json.dumps(answer | facts))
+def load(arguments: argparse.Namespace, registry: Any = None) -> Judge:
+    """The judge that the flags ask for; `registry`: asked about its singers."""
+    from singerid.judge import load_judge
+
+    judge = load_judge(
+        arguments.encoder, arguments.calibration, read_settings(arguments).embed,
+        arguments.prior, getattr(arguments, "false_alarm", 0.01),
+    )  # fmt: skip
+    return judge
+
+
+class _Table:
+    """Singers of a table.parquet."""
+
+    registry = None
+
+    def __init__(self, path: str) -> None:
+        from singerid.table import read_table
+
+        self._path, self._table = path, read_table(path)
+        self.n_singers = len(self._table)
+
+    def check(self, judge: Judge) -> None:
+        from singerid.embeddings import check_same_encoder
+
+        check_same_encoder(judge.encoder.fingerprint, self._table.encoder, self._path)
+
+    def candidates(self, voice: Voice) -> list[Candidate]:
+        return self._table.candidates(voice.vector, self._table.encoder)
+
+
+def _line(voice: Voice) -> str:
+    line = f"{voice.path}: {voice.seconds:.1f} s, of which {voice.voice_seconds:.1f} s voice"
+    return "; ".join([line, *voice.quality.reasons])
+
+
+def _say_verdict(found: dict[str, Any], judge: Judge) -> None:
+    """Of `verify`, in words."""
+    if judge.calibration is None:
+        say(f"score {found['score']:.3f}")
+        warn(HINT)
         return
-    name = candidates[0]["singer"] if known else "unknown"
-    how = f" ({_decision(candidates[0])})" if "llr" in candidates[0] else ""
+    verdict = "the same singer" if found["accepted"] else "different singers"
+    rate = f"{100 * found['false_alarm']:g} % false alarms"
+    threshold = f"threshold {found['threshold']:.3f} for {rate}"
+    if found["threshold"] is None:
+        threshold = f"threshold for {rate} never measured"
+    say(
+        f"{verdict}: score {found['score']:.3f}, {threshold}; probability of the same singer "
+        f"{found['probability']:.3f} (prior {found['prior']:g}, log-likelihood ratio "
+        f"{found['llr']:+.2f})"
+    )
+
+
+def _say_candidates(voice: Voice, answer: dict[str, Any]) -> None:
+    """Of `identify`, in words."""
+    name = "unknown" if answer["singer"] is None else answer["singer"]
+    how = ""
+    if answer["unknown_probability"] is not None:
+        share = answer["probability"] if answer["singer"] else answer["unknown_probability"]
+        how = f" (probability {share:.3f}; {answer['n_singers']} enrolled, prior of being one of "
+        how += f"them {answer['prior']:g})"
     say(f"{voice.path}: {name}{how}")
-    for rank, found in enumerate(candidates, 1):
+    for rank, found in enumerate(answer["candidates"], 1):
         line = f"  {rank}. {found['singer']}  score {found['score']:.3f}"
-        if "llr" in found:
+        if "probability" in found:
             line += f", probability {found['probability']:.3f}"
         say(line)
+    if voice.quality.reasons:
+        say(f"  {'; '.join(voice.quality.reasons)}")
 
 
-def _decision(found: dict[str, Any]) -> str:
-    """How it was decided, in words."""
-    rate = f"{100 * found['false_alarm']:g} % false alarms"
-    if found["threshold"] is None:
-        return f"score {found['score']:.3f}, threshold for {rate} never measured"
-    return f"score {found['score']:.3f}, threshold {found['threshold']:.3f} for {rate}"
-
-
-def _judge(arguments: argparse.Namespace) -> _Judge:
-    """The encoder and its calibration."""
-    from singerid.external import load_embedder
-
-    if not 0 < arguments.prior < 1:
-        raise SingeridError(
-            "--prior out of range", found=arguments.prior, expected="between 0 and 1"
-        )
-    encoder = load_embedder(arguments.encoder, read_settings(arguments).embed)
-    calibration, origin = _calibration(encoder, arguments.encoder, arguments.calibration)
-    if calibration:
-        calibration.check(encoder.fingerprint, origin)
-    return _Judge(encoder, calibration, origin, arguments.prior, arguments.false_alarm)
-
-
-def _calibration(
-    encoder: Embedder, name: str, path: str | None
-) -> tuple[Calibration | None, str | None]:
-    """The calibration given, the one in the encoder's file, or the one beside it; and where."""
-    from singerid.scoring.calibration_file import from_bytes, read_calibration
-
-    own: bytes | None = getattr(encoder, "calibration_bytes", None)
-    if path is None and own is not None:
-        return from_bytes(own, name), name
-    place = Path(name)
-    if path is None and place.exists():  # an encoder by name has no folder
-        beside = (place if place.is_dir() else place.parent) / "calibration.safetensors"
-        path = str(beside) if beside.is_file() else None
-    return (read_calibration(path), path) if path else (None, None)
+def _registry(place: str | None) -> Any:
+    raise NotImplementedError

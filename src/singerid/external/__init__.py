@@ -75,9 +75,9 @@ def load_embedder(
         from singerid.external.torchscript import TorchScriptEncoder
 
         return TorchScriptEncoder(path, settings)
-    from singerid.embed import SingerEncoder
+    from singerid.embed import TorchSingerEncoder
 
-    return SingerEncoder.load(path, settings)
+    return TorchSingerEncoder.load(path, settings)
 
 
 def _load_onnx(path: Path, settings: EmbedSettings | None) -> Embedder:

@@ -52,9 +52,7 @@ def highpass(
         float32 `(n_samples,)`.
     """
     result = np.empty(len(samples), np.float32) if out is None else out
-    poles = _poles(order, cutoff, sample_rate)
-    # Behind the margin, the slowest pole has forgotten a cut.
-    margin = int(np.ceil(np.log(1e10) / -np.log(np.abs(poles).max())))
+    margin = reach(cutoff, sample_rate, order)
     if len(samples) <= 4 * margin:
         result[:] = _both_ways(samples, cutoff, sample_rate, order)
         return result
@@ -76,6 +74,15 @@ def highpass(
             result[start:end] = both[margin:-margin]
     result[:margin], result[-margin:] = head, tail
     return result
+
+
+def reach(cutoff: float, sample_rate: int, order: int = 5) -> int:
+    """Samples at a cut that a part of a recording, filtered alone, has otherwise than the whole.
+
+    Behind them, the slowest pole has forgotten the cut to 1e-10.
+    """
+    slowest = np.abs(_poles(order, cutoff, sample_rate)).max()
+    return int(np.ceil(np.log(1e10) / -np.log(slowest)))
 
 
 def _both_ways(

@@ -99,17 +99,33 @@ def pad_in_place(result: FloatArray, sample_rate: int, settings: MelSettings) ->
     inner = result[half:-half]
     if settings.highpass > 0:
         highpass(inner, settings.highpass, sample_rate, out=inner)
-    if settings.dither > 0:
-        # Any noise will do at -120 dB; a fixed one keeps features a function of the samples.
-        noise = _dither() * np.float32(settings.dither / settings.gain)  # the gain comes later
-        for start in range(0, len(inner), _DITHER_PERIOD):
-            block = inner[start : start + _DITHER_PERIOD]
-            block += noise[: len(block)]
+    add_dither(inner, settings)
     if settings.padding == "reflect":
         result[:half] = inner[half:0:-1]
         result[-half:] = inner[-2 : -2 - half : -1]
     else:
         result[:half] = result[-half:] = 0
+
+
+def add_dither(samples: FloatArray, settings: MelSettings, first: int = 0) -> None:
+    """Add noise in place; any will do at -120 dB.
+
+    A fixed one keeps features a function of the samples.
+
+    Args:
+        samples: `(n_samples,)` of a recording.
+        settings: its level.
+        first: place of the first one in the recording.
+    """
+    if settings.dither == 0:
+        return
+    noise = _dither() * np.float32(settings.dither / settings.gain)  # the gain comes later
+    done = 0
+    while done < len(samples):
+        rest = noise[(first + done) % _DITHER_PERIOD :]
+        block = samples[done : done + len(rest)]
+        block += rest[: len(block)]
+        done += len(block)
 
 
 def _scale(levels: FloatArray, settings: MelSettings) -> None:
