@@ -60,3 +60,28 @@ def shared_audio() -> Path:
     if not (folder / "recordings.csv").is_file():
         pytest.skip(f"no real recordings in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small encoder, partials of 0.96 s, as ``e.safetensors`` and ``e.onnx``."""
+    pytest.importorskip("onnx")
+    torch = pytest.importorskip("torch")
+    from singerid.checkpoint import load_encoder, save_encoder
+    from singerid.encoders import build_encoder
+    from singerid.export import export_encoder
+    from singerid.training_sections import EncoderSettings
+
+    at = tmp_path_factory.mktemp("small")
+    settings, spec = EncoderSettings(kind="resnet", channels=4, dim=8), FeatureSpec()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = build_encoder(settings, spec.n_inputs).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.momentum = None  # mean of all batches: vectors differ as if it were trained
+    for _ in range(2):
+        network(torch.rand(8, 1, 80) + 0.3 * torch.rand(8, 60, 80))
+    save_encoder(at / "e.safetensors", network.state_dict(), settings, spec, 60, {})
+    export_encoder(load_encoder(at / "e.safetensors"), at / "e.onnx", name="small | one")
+    return at

@@ -233,7 +233,7 @@ def test_verify_without_a_calibration_says_so(voices, recordings, tmp_path):
     assert result.out[0].startswith("score ")
     assert result.err == ["warning: no calibration, so a score only; fit one: singerid calibrate"]
     refused(
-        "--prior out of range; found 1.0", "verify", *files, "--encoder",
+        "prior out of range; found 1.0", "verify", *files, "--encoder",
         tmp_path / "level.onnx", "--prior", 1,
     )  # fmt: skip
     refused(

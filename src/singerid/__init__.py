@@ -16,25 +16,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from singerid.audio import load as load_audio
     from singerid.config import Config
-    from singerid.embed import SingerEncoder
     from singerid.embeddings import EmbeddingSet, read_embeddings
     from singerid.errors import SingeridError
     from singerid.external import load_embedder as load_encoder
     from singerid.records import Recording
+    from singerid.singer_encoder import SingerEncoder
+    from singerid.sklearn_transformer import SingerEmbedding
     from singerid.store import Store
+    from singerid.store_dataset import StoreDataset
     from singerid.table import SingerTable, build_table, read_table
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "EmbeddingSet", "Recording", "SingerEncoder", "SingerTable", "SingeridError",
-    "Store", "build_table", "load_audio", "load_encoder", "read_embeddings", "read_table",
+    "Config", "EmbeddingSet", "Recording", "SingerEmbedding", "SingerEncoder", "SingerTable",
+    "SingeridError", "Store", "StoreDataset", "build_table", "load_audio", "load_encoder",
+    "read_embeddings", "read_table",
 ]  # fmt: skip
 
 _HOMES = {
     "Config": "config", "EmbeddingSet": "embeddings", "Recording": "records",
-    "SingerEncoder": "embed", "SingerTable": "table", "SingeridError": "errors",
-    "Store": "store", "build_table": "table", "load_audio": "audio", "load_encoder": "external",
-    "read_embeddings": "embeddings", "read_table": "table",
+    "SingerEmbedding": "sklearn_transformer", "SingerEncoder": "singer_encoder",
+    "SingerTable": "table", "SingeridError": "errors", "Store": "store",
+    "StoreDataset": "store_dataset", "build_table": "table", "load_audio": "audio",
+    "load_encoder": "external", "read_embeddings": "embeddings", "read_table": "table",
 }  # fmt: skip
 _INNER_NAMES = {"load_audio": "load", "load_encoder": "load_embedder"}  # fmt: skip
 

@@ -16,6 +16,9 @@ from singerid.commands.corpus import features, manifest, resynthesize, voices
 from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
 from singerid.commands.resinging import resing
 from singerid.commands.robust import robustness
+from singerid.commands.segments import quality, segments
+from singerid.commands.serve import serve
+from singerid.commands.similarity import similarity
 from singerid.commands.training import export, import_weights, train, whiten
 from singerid.commands.vectors import embed, plot, table
 from singerid.config import Config, to_yaml
@@ -263,18 +266,82 @@ def _add_robustness(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("files", nargs=2, metavar="FILE", help="two recordings")
+    sub.add_argument(
+        "files", nargs=2, metavar="FILE", help="two recordings, or an enrolled singer and one"
+    )
+    _add_registry(sub)
     _add_asking(sub)
+    _add_false_alarm(sub)
 
 
 def _add_identify(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("table", help="table.parquet")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="recordings")
+    sub.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="recordings; a table.parquet before them is asked instead of the registry",
+    )  # fmt: skip
     sub.add_argument("--top", type=int, default=3, metavar="N", help="candidates (default: 3)")
+    _add_registry(sub)
     _add_asking(sub)
 
 
+def _add_segments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("files", nargs="+", metavar="FILE", help="recordings of any length")
+    sub.add_argument(
+        "--table", metavar="FILE", help="singers to look for (default: whoever is there: A, B, ...)"
+    )
+    sub.add_argument("--registry", metavar="PLACE", help="singers to look for: all enrolled ones")
+    sub.add_argument(
+        "--format", choices=["rttm", "txt", "json"], default="rttm",
+        help="of the files in an output folder; txt: labels for Audacity (default: %(default)s)",
+    )  # fmt: skip
+    sub.add_argument("--plot", metavar="FILE.png", help="draw a timeline")
+    sub.add_argument(
+        "--separate", action="store_true",
+        help="take the voice out of the mix first (needs the extra separate)",
+    )  # fmt: skip
+    _add_judge(sub)
+
+
+def _add_quality(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("files", nargs="+", metavar="FILE", help="recordings")
+    sub.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_similarity(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "generated", help="folder of generated recordings (or one folder a singer), or .parquet"
+    )
+    sub.add_argument("references", help="real recordings of the singers, laid out alike")
+    sub.add_argument(
+        "--by", choices=["singer", "name", "order", "all"],
+        help="what belongs together (default: singer, if there are singers' folders, or name)",
+    )  # fmt: skip
+    sub.add_argument("--pairs", metavar="FILE.csv", help="columns generated,reference instead")
+    sub.add_argument("-o", "--output", metavar="FILE.png", help="picture of the distributions")
+    _add_asking(sub)
+    _add_false_alarm(sub)
+    _add_workers(sub)
+
+
+def _add_serve(sub: argparse.ArgumentParser) -> None:
+    _add_registry(sub)
+    _add_judge(sub)
+    _add_false_alarm(sub)
+
+
+def _add_registry(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--registry", metavar="PLACE",
+        help="folder or object store (default: $SINGERID_REGISTRY, or the user's own)",
+    )  # fmt: skip
+
+
 def _add_asking(sub: argparse.ArgumentParser) -> None:
+    _add_judge(sub)
+    sub.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_judge(sub: argparse.ArgumentParser) -> None:
     _add_encoder(sub)
     sub.add_argument(
         "--calibration", metavar="FILE",
@@ -282,13 +349,16 @@ def _add_asking(sub: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     sub.add_argument(
         "--prior", type=float, default=0.5, metavar="P",
-        help="probability of the same singer before listening (default: %(default)s)",
+        help="probability of the same singer, or of any enrolled one, before listening (default: "
+        "%(default)s)",
     )  # fmt: skip
+
+
+def _add_false_alarm(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--false-alarm", type=float, default=0.01, metavar="RATE",
         help="share of other singers that may be accepted (default: %(default)s)",
     )  # fmt: skip
-    sub.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def _add_encoder(sub: argparse.ArgumentParser) -> None:
@@ -346,6 +416,10 @@ _COMMANDS: list[
     ("calibrate", calibrate, "calibration.safetensors", ["trials", "calibrate"], _add_calibrate),
     ("verify", verify, None, ["embed"], _add_verify),
     ("identify", identify, None, ["embed"], _add_identify),
+    ("segments", segments, "FILE.rttm|.txt|.json|FOLDER", ["segment", "embed"], _add_segments),
+    ("quality", quality, None, [], _add_quality),
+    ("similarity", similarity, None, ["embed"], _add_similarity),
+    ("serve", serve, None, ["serve", "embed"], _add_serve),
     ("plot", plot, "FILE.png", ["plot"], _add_embeddings),
     ("import", import_weights, "FILE", FRONT_END, _add_import),
     ("export", export, "FILE.onnx", [], _add_export),

@@ -25,6 +25,7 @@ from singerid.sections import (
     RobustnessSettings,
     Section,
     SegmentSettings,
+    ServeSettings,
     TableSettings,
     TrialSettings,
 )
@@ -85,6 +86,7 @@ class Config(Section):
     robustness: RobustnessSettings = RobustnessSettings()
     segment: SegmentSettings = SegmentSettings()
     plot: PlotSettings = PlotSettings()
+    serve: ServeSettings = ServeSettings()
 
     @property
     def feature_spec(self) -> FeatureSpec:

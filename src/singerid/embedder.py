@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from singerid import audio
 from singerid.embeddings import EmbeddingSet, embedding_set, mean_direction
-from singerid.errors import BatchError, SingeridError, one_line
+from singerid.errors import AudioError, BatchError, SingeridError, one_line
 from singerid.extraction import Outcome
 from singerid.frames import tile_starts
 from singerid.front_ends import FrontEnd
@@ -308,7 +308,8 @@ def _at(recording: Recording, vectors: Frames) -> Frames:
     """The same, but an error names the recording's file."""
     if not isinstance(vectors, SingeridError):
         return vectors
-    return SingeridError(
+    kind = AudioError if isinstance(vectors, AudioError) else SingeridError
+    return kind(
         vectors.what, where=recording.path, found=vectors.found, expected=vectors.expected,
         do=vectors.do,
     )  # fmt: skip

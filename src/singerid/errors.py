@@ -82,10 +82,11 @@ class MismatchError(SingeridError):
 class MissingExtraError(SingeridError):
     """An optional part of the package is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, where: object = None) -> None:
         super().__init__(
-            f"{package} is not installed", do=f"install it with: pip install 'singerid[{extra}]'"
-        )
+            f"{package} is not installed", where=where,
+            do=f"install it with: pip install 'singerid[{extra}]'",
+        )  # fmt: skip
 
 
 class BatchError(SingeridError):

@@ -192,10 +192,10 @@ def _training(config: Config, log: Sequence[Mapping[str, Any]]) -> str:
         "singers). Everything is in `config.yaml`; what differs from the defaults:\n"
     )
     usual, rows = Config().model_dump(), []
-    for section, values in config.model_dump(include=set(_SECTIONS)).items():
+    for part, values in config.model_dump(include=set(_SECTIONS)).items():
         for name, value in values.items():
-            if value != usual[section][name]:
-                rows.append((f"`{section}.{name}`", value, usual[section][name]))
+            if value != usual[part][name]:
+                rows.append((f"`{part}.{name}`", value, usual[part][name]))
     return section("Training", f"{text}\n" + table(("setting", "value", "default"), rows))
 
 

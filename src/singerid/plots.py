@@ -50,8 +50,9 @@ def project(
     method: Literal["tsne", "pca", "umap"] = "tsne",
     seed: int = 0,
     perplexity: float = 40.0,
+    dimensions: int = 2,
 ) -> FloatArray:
-    """Put vectors on a plane, neighbors near neighbors; the same picture for the same input.
+    """Put vectors on a plane or in space, neighbors near neighbors; the same for the same input.
 
     Args:
         vectors: `(n, dim)`, unit length.
@@ -59,26 +60,30 @@ def project(
             or "pca". Fewer than 6 vectors, or vectors that are all equal, get the PCA in any case.
         seed: of the t-SNE.
         perplexity: effective number of neighbors, shrunk by `fitting_perplexity`.
+        dimensions: 2 or 3.
 
     Returns:
-        float64 `(n, 2)`.
+        float64 `(n, dimensions)`.
 
     Raises:
-        SingeridError: no such method.
+        SingeridError: no such method, or another number of dimensions.
         MissingExtraError: umap-learn is not installed.
     """
     if method not in ("tsne", "pca", "umap"):
         raise SingeridError("unknown projection", found=method, expected="tsne, pca or umap")
-    plane = _pca(np.asarray(vectors, np.float64))
+    if dimensions not in (2, 3):
+        raise SingeridError("a map is flat or solid", found=dimensions, expected="2 or 3")
+    plane = _pca(np.asarray(vectors, np.float64), dimensions)
     spread = plane[:, 0].std() if len(plane) else 0.0
     if method == "pca" or len(vectors) < MIN_TSNE or spread < 1e-6:
         return plane
     if method == "umap":
-        return _pca(_umap(np.asarray(vectors, np.float32), seed))
+        return _pca(_umap(np.asarray(vectors, np.float32), seed, dimensions), dimensions)
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     tsne = TSNE(
+        n_components=dimensions,
         perplexity=fitting_perplexity(len(vectors), perplexity),
         metric="cosine",
         init=(plane / spread * 1e-4).astype(np.float32),  # Kobak & Linderman 2021
@@ -88,10 +93,10 @@ def project(
     # their waiting for each other made it 5 times slower.
     with threadpool_limits(1):
         points = np.asarray(tsne.fit_transform(np.asarray(vectors, np.float32)), np.float64)
-    return _pca(points)  # its orientation means nothing: lay the longest axis flat
+    return _pca(points, dimensions)  # its orientation means nothing: lay the longest axis flat
 
 
-def _umap(vectors: npt.NDArray[np.float32], seed: int) -> FloatArray:
+def _umap(vectors: npt.NDArray[np.float32], seed: int, dimensions: int) -> FloatArray:
     try:
         from umap import UMAP
     except ImportError:
@@ -99,17 +104,19 @@ def _umap(vectors: npt.NDArray[np.float32], seed: int) -> FloatArray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a seed needs one thread
         n_neighbors = min(15, len(vectors) - 1)
-        reducer = UMAP(n_neighbors=n_neighbors, metric="cosine", random_state=seed)
+        reducer = UMAP(
+            n_neighbors=n_neighbors, n_components=dimensions, metric="cosine", random_state=seed
+        )
         return np.asarray(reducer.fit_transform(vectors), np.float64)
 
 
-def _pca(vectors: FloatArray) -> FloatArray:
-    """First two principal components `(n, 2)`, zeros where there are fewer; signs are fixed."""
-    plane = np.zeros((len(vectors), 2))
+def _pca(vectors: FloatArray, dimensions: int) -> FloatArray:
+    """First principal components `(n, dimensions)`, zeros where there are fewer; signs are fixed."""
+    plane = np.zeros((len(vectors), dimensions))
     if len(vectors) > 1:
         centered = vectors - vectors.mean(axis=0)
         _, _, axes = np.linalg.svd(centered, full_matrices=False)
-        axes = axes[:2]
+        axes = axes[:dimensions]
         largest = np.abs(axes).argmax(axis=1)[:, None]
         axes = axes * np.sign(np.take_along_axis(axes, largest, axis=1))
         plane[:, : len(axes)] = centered @ axes.T

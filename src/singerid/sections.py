@@ -188,6 +188,37 @@ class SegmentSettings(Section):
     )
 
 
+class ServeSettings(Section):
+    """The service: where it listens, and what it takes."""
+
+    host: str = setting("127.0.0.1", "address to listen at, 0.0.0.0 for all", flag="--host")
+    port: int = setting(8000, "0 for any free one", flag="--port", ge=0, le=65535)
+    hosts: str = setting(
+        "", "other names that the service may be asked by, with commas; empty: those of this "
+        "machine, or any where other machines are listened to"
+    )  # fmt: skip
+    max_mb: int = setting(100, "longest request", unit="MB", ge=1, le=10_000)
+    max_seconds: float = setting(600.0, "longest recording", unit="s", ge=1, le=36_000)
+    max_files: int = setting(20, "most files in one enrollment", ge=1, le=100)
+    rate: float = setting(
+        120.0, "requests a minute from one address; those that only read count a tenth; 0 for any",
+        ge=0,
+    )  # fmt: skip
+    burst: int = setting(60, "requests that may come at once above that rate", ge=1)
+    queue: int = setting(64, "requests that are worked on or wait; more are refused", ge=1)
+    workers: int = setting(2, "processes that decode uploads", ge=1, le=64)
+    decode_timeout: float = setting(30.0, "longest that a file may take to decode", unit="s", gt=0)
+    memory_mb: int = setting(2048, "memory of a decoding process", unit="MiB", ge=512)
+    body_seconds: float = setting(
+        20.0, "time for a request's body, and 1 s more for every 16 KiB of it", unit="s", gt=0
+    )
+    stop_seconds: float = setting(30.0, "time for what is begun when it is stopped", unit="s", ge=0)
+    clip_seconds: float = setting(
+        8.0, "length of the clip that is kept of an enrolled recording, to listen to; 0 for none",
+        unit="s", ge=0, le=60,
+    )  # fmt: skip
+
+
 class PlotSettings(Section):
     """The map."""
 

@@ -6,17 +6,26 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from singerid.embeddings import check_same_encoder
 from singerid.errors import SingeridError
 from singerid.flags import read_settings
 from singerid.terminal import check_failures, say, warn
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from singerid.judge import Judge, Voice
+    from singerid.registry import Registry
     from singerid.table import Candidate
 
+    _Asked = tuple[Judge, int, Callable[[npt.NDArray[np.float32]], list[Candidate]]]
+
+N_CANDIDATES = 100
+"""Singers of a registry that are weighed against each other."""
 HINT = "no calibration, so a score only; fit one: singerid calibrate"
 
 
@@ -42,22 +51,22 @@ def verify(arguments: argparse.Namespace) -> None:
 
 
 def _verify_enrolled(arguments: argparse.Namespace, singer: str, path: str) -> None:
-    from singerid.registry import Registry
+    from singerid.registry import Registry, RegistryError
     from singerid.registry.place import default_place
 
-    place = default_place(arguments.registry)
     try:
-        registry = Registry.open(place)
+        registry = Registry.open(default_place(arguments.registry))
         enrolled = registry.singer(singer)
-    except SingeridError as error:
+    except RegistryError as error:
         raise SingeridError(
-            "is neither a file nor an enrolled singer", where=singer, found=str(error)
-        ) from error
+            "is neither a file nor an enrolled singer", where=singer, found=error,
+            do="check the spelling, or enroll: singerid enroll NAME FILE",
+        ) from error  # fmt: skip
     judge = load(arguments, registry)
+    check_same_encoder(judge.encoder.fingerprint, registry.encoder, registry.place)
     voice = judge.hear(path)
-    found = judge.verify(
-        enrolled.vector, voice.vector, min(voice.seconds, enrolled.seconds or math.inf)
-    )
+    shorter = min(voice.seconds, enrolled.seconds or math.inf)
+    found = judge.verify(enrolled.vector, voice.vector, shorter)
     if arguments.json:
         asked = {"singer": singer, "n_recordings": enrolled.n_recordings, "file": path}
         say(json.dumps(asked | voice.durations() | judge.facts() | found))
@@ -73,9 +82,9 @@ def identify(arguments: argparse.Namespace) -> None:
     table = files.pop(0) if files[0].endswith(".parquet") else None
     if not files:
         raise SingeridError("no recordings to identify", do="give them after the table")
-    source = _Table(table) if table else _registry(arguments.registry)
-    judge = load(arguments, None if table else source.registry)
-    source.check(judge)
+    judge, n_singers, candidates = (
+        _of_table(arguments, table) if table else _of_registry(arguments)
+    )
     failures: list[SingeridError] = []
     for path in files:
         try:
@@ -83,7 +92,7 @@ def identify(arguments: argparse.Namespace) -> None:
         except SingeridError as error:
             failures.append(error)
             continue
-        answer = judge.identify(voice, source.candidates(voice), source.n_singers, arguments.top)
+        answer = judge.identify(voice, candidates(voice.vector), n_singers, arguments.top)
         if arguments.json:
             about = {"file": voice.path, "quality": voice.quality.to_dict()} | voice.durations()
             say(json.dumps(about | answer | judge.facts()))
@@ -94,35 +103,38 @@ def identify(arguments: argparse.Namespace) -> None:
     check_failures(failures, len(files), "files")
 
 
-def load(arguments: argparse.Namespace, registry: Any = None) -> Judge:
-    """The judge that the flags ask for; `registry`: asked about its singers."""
+def load(arguments: argparse.Namespace, registry: Registry | None = None) -> Judge:
+    """The judge that the flags ask for, adapted to a registry unless a calibration is given."""
     from singerid.judge import load_judge
 
     judge = load_judge(
         arguments.encoder, arguments.calibration, read_settings(arguments).embed,
         arguments.prior, getattr(arguments, "false_alarm", 0.01),
     )  # fmt: skip
-    return judge
+    if registry is None or arguments.calibration:
+        return judge
+    return judge.adapted_to(*registry.sample())
 
 
-class _Table:
+def _of_table(arguments: argparse.Namespace, path: str) -> _Asked:
     """Singers of a table.parquet."""
+    from singerid.table import read_table
 
-    registry = None
+    table, judge = read_table(path), load(arguments)
+    check_same_encoder(judge.encoder.fingerprint, table.encoder, path)
+    return judge, len(table), lambda vector: table.candidates(vector, table.encoder)
 
-    def __init__(self, path: str) -> None:
-        from singerid.table import read_table
 
-        self._path, self._table = path, read_table(path)
-        self.n_singers = len(self._table)
+def _of_registry(arguments: argparse.Namespace) -> _Asked:
+    """Enrolled singers."""
+    from singerid.registry import Registry
+    from singerid.registry.place import default_place
 
-    def check(self, judge: Judge) -> None:
-        from singerid.embeddings import check_same_encoder
-
-        check_same_encoder(judge.encoder.fingerprint, self._table.encoder, self._path)
-
-    def candidates(self, voice: Voice) -> list[Candidate]:
-        return self._table.candidates(voice.vector, self._table.encoder)
+    registry = Registry.open(default_place(arguments.registry))
+    judge = load(arguments, registry)
+    check_same_encoder(judge.encoder.fingerprint, registry.encoder, registry.place)
+    top = max(arguments.top, N_CANDIDATES)
+    return judge, len(registry), lambda vector: registry.candidates(vector, registry.encoder, top)
 
 
 def _line(voice: Voice) -> str:
@@ -164,7 +176,3 @@ def _say_candidates(voice: Voice, answer: dict[str, Any]) -> None:
         say(line)
     if voice.quality.reasons:
         say(f"  {'; '.join(voice.quality.reasons)}")
-
-
-def _registry(place: str | None) -> Any:
-    raise NotImplementedError
