@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from test_cli import call, done, refused
 
 from singerid.external import load_embedder
+from test_cli import call, done, refused
 
 pytest.importorskip("lancedb", reason="the registry needs the extra registry")
 
@@ -56,12 +56,11 @@ def test_identification_of_the_enrolled_and_of_others(enrolled, songs):
     # The stranger is the one who is least likely to be anybody who is enrolled.
     unknown = [a["unknown_probability"] for a in answers]
     assert max(unknown) == unknown[-1]
-    rare = json.loads(
-        done("identify", songs[names[-1]], "--registry", enrolled, "--json", "--prior", "0.0001").out[0]
-    )  # fmt: skip
+    question = ["identify", songs[names[-1]], "--registry", enrolled, "--prior", "0.0001"]
+    rare = json.loads(done(*question, "--json").out[0])
     assert rare["singer"] is None
     assert rare["unknown_probability"] > unknown[-1]
-    line = done("identify", songs[names[-1]], "--registry", enrolled, "--prior", "0.0001").out[0]
+    line = done(*question).out[0]
     assert line.startswith(f"{songs[names[-1]]}: unknown (probability ")
     assert line.endswith("; 5 enrolled, prior of being one of them 0.0001)")
 

@@ -303,8 +303,8 @@ def test_the_map_opens_after_the_token(watched, stub):
         page.keyboard.press("Enter")
     assert opening.value.url == stub.address + "map"
     opening.value.close()
-    assert stub.asked[-2][1:2] == ("/singers",)
-    assert stub.asked[-2][2]["Authorization"] == "Bearer s3cret"  # which brings the map's cookie
+    asked = [one[2].get("Authorization") for one in stub.asked if one[1] == "/singers"]
+    assert asked == [None, "Bearer s3cret"]  # the answer to which brings the map's cookie
 
 
 def test_enrolls_and_says_what_is_odd(page, stub, voice):
@@ -629,13 +629,13 @@ def singing_tab(browser, voice):
 
 def test_a_recording_is_what_the_microphone_heard(singing_tab, stub, voice):
     with singing_tab.visit(stub.address):
-        record(singing_tab.page, 2)
+        record(singing_tab.page, 1)
         singing_tab.page.click("#ask")
         expect(singing_tab.page.locator(".who")).to_be_visible()
     (_, _, headers, body) = next(one for one in stub.asked if one[1] == "/identify")
     heard, rate = soundfile.read(io.BytesIO(parts_of(headers, body)[0][2]), always_2d=True)
     assert heard.shape[1] == 1
-    assert len(heard) >= 2 * rate
+    assert len(heard) >= rate
     played, played_rate = soundfile.read(voice(VERA, 1))
     assert _centroid_hz(heard[:, 0], rate) == pytest.approx(
         _centroid_hz(played, played_rate), rel=0.4
