@@ -1,7 +1,10 @@
 """Fixtures that many tests share: a tiny virtual corpus, its manifest, its feature store."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Test processes share the cores: threads of their own would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,3 +88,17 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_encoder(at / "e.safetensors", network.state_dict(), settings, spec, 60, {})
     export_encoder(load_encoder(at / "e.safetensors"), at / "e.onnx", name="small | one")
     return at
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium without a window, driven by playwright, its microphone a fake one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("no chromium on this machine")
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", *fake])
+        yield opened
+        opened.close()

@@ -80,7 +80,7 @@ def test_the_same_bytes_are_enrolled_once(registry):
 
 
 def test_another_encoder_is_refused(registry):
-    with pytest.raises(MismatchError, match="two different encoders.*other and enc"):
+    with pytest.raises(MismatchError, match=r"two different encoders.*other and enc"):
         registry.enroll("Ann", [exemplar(0, 9)], "other")
     with pytest.raises(MismatchError, match="two different encoders"):
         registry.candidates(exemplar(0).vector, "other", 1)
@@ -219,7 +219,7 @@ def test_labels_of_a_singer_are_those_of_all_recordings(tmp_path):
 def test_candidates_are_the_nearest_centroids(registry):
     vector = exemplar(1, 99).vector
     found = registry.candidates(vector, "enc", 2)
-    assert [one.singer for one in found][0] == "ben"
+    assert found[0].singer == "ben"
     assert len(found) == 2
     every = registry.candidates(vector, "enc", 99)
     assert len(every) == 3
@@ -272,9 +272,9 @@ def test_rename(registry):
     assert registry.rename("ben", "Benjamin") == 3
     assert "ben" not in registry
     assert len(registry.exemplars("Benjamin")) == 3
-    with pytest.raises(NameTakenError, match="there is a singer 'Ann' already.*singers merge"):
+    with pytest.raises(NameTakenError, match=r"there is a singer 'Ann' already.*singers merge"):
         registry.rename("Benjamin", "Ann")
-    with pytest.raises(NotEnrolledError, match="no singer 'Benjamim'.*'Benjamin' among them"):
+    with pytest.raises(NotEnrolledError, match=r"no singer 'Benjamim'.*'Benjamin' among them"):
         registry.rename("Benjamim", "x")
     assert registry.rename("Ann", " Ann ") == 3
 
@@ -346,7 +346,7 @@ def test_places_without_a_registry(tmp_path):
         Registry.open(tmp_path)
     (tmp_path / "song.wav").write_bytes(b"")
     for create in (False, True):
-        with pytest.raises(RegistryError, match="is no registry; found a folder with song.wav"):
+        with pytest.raises(RegistryError, match=r"is no registry; found a folder with song\.wav"):
             Registry.open(tmp_path, create)
         with pytest.raises(RegistryError, match="is no folder"):
             Registry.open(tmp_path / "song.wav", create)

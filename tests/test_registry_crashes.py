@@ -56,7 +56,9 @@ def test_processes_that_enroll_at_once_lose_nothing(tmp_path):
         assert process.returncode == 0
     registry = Registry.open(tmp_path / "r")
     shared = registry.exemplars("shared")
-    assert sorted(one.sha256 for one in shared) == [f"{me} {i}" for me in range(3) for i in range(8)]
+    assert sorted(one.sha256 for one in shared) == [
+        f"{me} {i}" for me in range(3) for i in range(8)
+    ]
     assert all(registry.clip(one.id) == b"x" for one in shared)
     assert [len(registry.exemplars(f"own {me}")) for me in range(3)] == [8, 8, 8]
     assert sorted(one.sha256 for one in registry.exemplars("once")) == [str(i) for i in range(8)]

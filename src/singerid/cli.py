@@ -14,6 +14,20 @@ from singerid import __version__
 from singerid.commands.asking import identify, verify
 from singerid.commands.corpus import features, manifest, resynthesize, voices
 from singerid.commands.judging import calibrate, evaluate, leaderboard, trials_build, trials_lint
+from singerid.commands.registry import (
+    dedupe,
+    enroll,
+    search,
+    singers_export,
+    singers_import,
+    singers_index,
+    singers_list,
+    singers_merge,
+    singers_reembed,
+    singers_remove,
+    singers_rename,
+    singers_show,
+)
 from singerid.commands.resinging import resing
 from singerid.commands.robust import robustness
 from singerid.commands.segments import quality, segments
@@ -329,6 +343,99 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
     _add_false_alarm(sub)
 
 
+def _add_enroll(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", help="of the singer, who may be enrolled already")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="recordings of nobody else")
+    sub.add_argument(
+        "--label", metavar="NAME=VALUE", action="append", default=[],
+        help="what is known of the recordings; repeatable",
+    )  # fmt: skip
+    sub.add_argument("--source", default="", help="text to keep: where they are from")
+    sub.add_argument("--no-clips", action="store_true", help="keep no 8 s of them to be heard")
+    _add_registry(sub)
+    _add_judge(sub)
+    _add_json(sub)
+
+
+def _add_search(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("file", metavar="FILE", help="recording")
+    sub.add_argument("--top", type=int, default=20, metavar="N", help="how many (default: 20)")
+    _add_registry(sub)
+    _add_judge(sub)
+    _add_json(sub)
+
+
+def _add_dedupe(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--threshold", type=float, metavar="SCORE",
+        help="pairs of singers from this score on (default: those who are one voice rather than "
+        "two by the calibration)",
+    )  # fmt: skip
+    _add_registry(sub)
+    _add_judge(sub)
+    _add_json(sub)
+
+
+def _add_singers_list(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("query", nargs="?", default="", help="part of the name")
+    _add_registry(sub)
+    _add_json(sub)
+
+
+def _add_singers_show(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", help="of the singer")
+    _add_registry(sub)
+    _add_json(sub)
+
+
+def _add_singers_rename(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", help="of the singer")
+    sub.add_argument("new", help="name that nobody has")
+    _add_registry(sub)
+
+
+def _add_singers_merge(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("names", nargs="+", metavar="NAME", help="names of one person")
+    sub.add_argument("--into", metavar="NAME", required=True, help="one of them, or a new one")
+    _add_registry(sub)
+
+
+def _add_singers_remove(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", nargs="?", help="of the singer")
+    sub.add_argument("--exemplar", metavar="ID", help="one recording instead")
+    sub.add_argument(
+        "--purge", action="store_true",
+        help="write everything anew, so that nothing of it is left on the disk; nobody else may "
+        "use the registry meanwhile",
+    )  # fmt: skip
+    _add_registry(sub)
+
+
+def _add_singers_import(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("file", metavar="FILE", help="table.parquet or embeddings.parquet")
+    _add_registry(sub)
+
+
+def _add_singers_export(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--embeddings", action="store_true", help="every recording, no centroids")
+    _add_registry(sub)
+
+
+def _add_singers_reembed(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--from-clips", action="store_true",
+        help="where a file is gone, take the 8 s that were kept of it",
+    )  # fmt: skip
+    _add_registry(sub)
+    _add_encoder(sub)
+    _add_workers(sub)
+
+
+def _add_singers_index(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--drop", action="store_true", help="remove it")
+    _add_registry(sub)
+
+
 def _add_registry(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--registry", metavar="PLACE",
@@ -338,6 +445,10 @@ def _add_registry(sub: argparse.ArgumentParser) -> None:
 
 def _add_asking(sub: argparse.ArgumentParser) -> None:
     _add_judge(sub)
+    _add_json(sub)
+
+
+def _add_json(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
@@ -391,7 +502,10 @@ def _add_nothing(sub: argparse.ArgumentParser) -> None:
     pass
 
 
-_GROUPS = {"trials": "Lists of trials: which recordings are compared with which."}
+_GROUPS = {
+    "trials": "Lists of trials: which recordings are compared with which.",
+    "singers": "The registry: who is enrolled.",
+}
 _TRAIN = [
     "batch", "augment", "batch_augment", "resing", "channel", "encoder", "loss", "train",
     "validation",
@@ -416,11 +530,23 @@ _COMMANDS: list[
     ("calibrate", calibrate, "calibration.safetensors", ["trials", "calibrate"], _add_calibrate),
     ("verify", verify, None, ["embed"], _add_verify),
     ("identify", identify, None, ["embed"], _add_identify),
+    ("enroll", enroll, None, ["embed"], _add_enroll),
+    ("search", search, None, ["embed"], _add_search),
+    ("dedupe", dedupe, None, ["embed"], _add_dedupe),
+    ("singers list", singers_list, None, [], _add_singers_list),
+    ("singers show", singers_show, None, [], _add_singers_show),
+    ("singers rename", singers_rename, None, [], _add_singers_rename),
+    ("singers merge", singers_merge, None, [], _add_singers_merge),
+    ("singers remove", singers_remove, None, [], _add_singers_remove),
+    ("singers import", singers_import, None, [], _add_singers_import),
+    ("singers export", singers_export, "FILE.parquet", [], _add_singers_export),
+    ("singers reembed", singers_reembed, None, ["embed"], _add_singers_reembed),
+    ("singers index", singers_index, None, [], _add_singers_index),
     ("segments", segments, "FILE.rttm|.txt|.json|FOLDER", ["segment", "embed"], _add_segments),
     ("quality", quality, None, [], _add_quality),
     ("similarity", similarity, None, ["embed"], _add_similarity),
     ("serve", serve, None, ["serve", "embed"], _add_serve),
-    ("plot", plot, "FILE.png", ["plot"], _add_embeddings),
+    ("plot", plot, "FILE.png|FILE.html|FOLDER", ["plot"], _add_embeddings),
     ("import", import_weights, "FILE", FRONT_END, _add_import),
     ("export", export, "FILE.onnx", [], _add_export),
     ("resynthesize", resynthesize, "FILE.wav", [], _add_resynthesize),

@@ -1,7 +1,7 @@
 """The interactive map as one HTML page that needs nothing else: no network, no other file.
 
-Plotly draws the points; map_page.html, .css and .js are ours and are what to read and change. The
-same input gives the same bytes. What the page carries, as JSON that map_page.js reads:
+Plotly draws the points; map_page.html, .css, map_draw.js and map_page.js are ours: read and change
+them. The same input gives the same bytes. What the page carries, as JSON:
 
 - points as float32, columns of labels as their values and a code a row, neighbors as rows and
   cosines: little-endian arrays in base64, for a hundred thousand points are read at once
@@ -170,7 +170,8 @@ def _clips(ids: Sequence[str], clips: Mapping[str, Clip | str]) -> dict[str, Any
 
 def _page(title: str, data: dict[str, Any], clips: dict[str, Any], served: bool) -> str:
     """The template filled; the policy forbids other scripts, and any network but the clips'."""
-    plotly, script, style = _plotly(), _file("map_page.js"), _file("map_page.css")
+    plotly, style = plotly_script(), _file("map_page.css")
+    script = _file("map_draw.js") + _file("map_page.js")
     digests = " ".join(f"'sha256-{_digest(code)}'" for code in (plotly, script))
     network = "'self'" if served else "'none'"
     policy = (
@@ -194,8 +195,12 @@ def _digest(code: str) -> str:
     return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
 
 
-def _plotly() -> str:
-    """Plotly's JavaScript (MIT), which comes with its Python package."""
+def plotly_script() -> str:
+    """Plotly's JavaScript (MIT), which comes with its Python package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:

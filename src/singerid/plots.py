@@ -111,7 +111,7 @@ def _umap(vectors: npt.NDArray[np.float32], seed: int, dimensions: int) -> Float
 
 
 def _pca(vectors: FloatArray, dimensions: int) -> FloatArray:
-    """First principal components `(n, dimensions)`, zeros where there are fewer; signs are fixed."""
+    """First principal components `(n, dimensions)`, zeros if there are fewer; signs are fixed."""
     plane = np.zeros((len(vectors), dimensions))
     if len(vectors) > 1:
         centered = vectors - vectors.mean(axis=0)

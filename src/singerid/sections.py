@@ -180,7 +180,7 @@ class SegmentSettings(Section):
         0.9, "probability, before listening, that it is a singer of the table", gt=0, lt=1
     )
     threshold: float = setting(
-        0.0, "without a table: log-likelihood ratio above which two clusters are one singer"
+        -1.0, "without a table: log-likelihood ratio above which two clusters are one singer"
     )
     n_singers: int = setting(0, "without a table: how many sing, 0 if that is not known", ge=0)
     max_singers: int = setting(
@@ -209,6 +209,7 @@ class ServeSettings(Section):
     workers: int = setting(2, "processes that decode uploads", ge=1, le=64)
     decode_timeout: float = setting(30.0, "longest that a file may take to decode", unit="s", gt=0)
     memory_mb: int = setting(2048, "memory of a decoding process", unit="MiB", ge=512)
+    head_seconds: float = setting(10.0, "time for a request's head", unit="s", gt=0)
     body_seconds: float = setting(
         20.0, "time for a request's body, and 1 s more for every 16 KiB of it", unit="s", gt=0
     )
@@ -222,10 +223,18 @@ class ServeSettings(Section):
 class PlotSettings(Section):
     """The map."""
 
-    method: Literal["tsne", "pca", "umap"] = setting("tsne", "projection to two dimensions")
+    method: Literal["tsne", "pca", "umap"] = setting("tsne", "projection")
+    dimensions: int = setting(2, "of the projection; 3 for an interactive map", ge=2, le=3)
     perplexity: float = setting(40.0, "t-SNE perplexity, lowered for small sets", gt=1)
     color: str = setting("singer", "label that is shown by color")
     marker: str = setting("gender", "label that is shown by the marker")
     max_singers: int = setting(0, "singers drawn, 0 for all", ge=0)
     max_recordings: int = setting(0, "recordings drawn per singer, 0 for all", ge=0)
     seed: int = setting(0, "seed of projection and draws", ge=0, lt=2**32)
+    clips: float = setting(
+        2.0, "sound in an interactive map, about 60 recordings of 4 s a MB; 0 for none",
+        unit="MB", ge=0, le=200,
+    )  # fmt: skip
+    neighbors: int = setting(
+        10, "nearest neighbors that an interactive map shows of each point", ge=0, le=100
+    )

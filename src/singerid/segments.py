@@ -26,9 +26,10 @@ from singerid.turns import IntArray, Turns
 CELL_SECONDS = 0.1
 """Turns begin and end at multiples of it; voice begins and ends at frames."""
 
-_EVIDENCE = 1.0  # weight of what is heard in a window's length
-_IN_PAUSES = 10.0  # times as probable that a turn ends where nobody sings
+_EVIDENCE = 3.0  # weight of what is heard in a window's length
+_IN_PAUSES = 50.0  # times as probable that a turn ends where nobody sings
 _BLIP_SECONDS = 0.2  # shorter voice, alone, is none
+_EDGE_SECONDS = 0.2  # consonants before and after what is voiced
 _CLUSTERED = 2000  # windows; of more, an even choice
 _ROUNDS = 3  # of clusters' centroids and turns
 _RARE = 3.0  # seconds of voice: a cluster with less is no singer
@@ -233,9 +234,11 @@ def _spans(
 ) -> list[tuple[float, float, int]]:
     """Start, end and state of what is sung: phrases, cut where the state changes."""
     spans: list[tuple[float, float, int]] = []
-    for start, end in phrases(track.voiced, track.frame_seconds, settings.max_pause):
-        if end - start < _BLIP_SECONDS:
+    for voice_start, voice_end in phrases(track.voiced, track.frame_seconds, settings.max_pause):
+        if voice_end - voice_start < _BLIP_SECONDS:
             continue
+        start = max(0.0, voice_start - _EDGE_SECONDS)
+        end = min(track.seconds, voice_end + _EDGE_SECONDS)
         first, last = int(start / CELL_SECONDS), min(len(path), -int(-end // CELL_SECONDS))
         cuts = first + 1 + np.flatnonzero(np.diff(path[first:last]))
         edges = [start, *(float(cut * CELL_SECONDS) for cut in cuts), end]

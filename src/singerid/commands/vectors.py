@@ -16,7 +16,11 @@ from singerid.terminal import CPUS, check_failures, progress, say, warn, warn_al
 
 if TYPE_CHECKING:
     from singerid.embeddings import EmbeddingSet
+    from singerid.plots import FloatArray
     from singerid.records import Recording
+    from singerid.sections import PlotSettings
+
+_MANY_POINTS = 20_000  # from which t-SNE takes many minutes
 
 
 def embed(arguments: argparse.Namespace) -> None:
@@ -96,29 +100,115 @@ def table(arguments: argparse.Namespace) -> None:
 
 
 def plot(arguments: argparse.Namespace) -> None:
-    """A map of recordings."""
-    import numpy as np
-
+    """A map of recordings: a picture, an interactive page (.html), or a folder for TensorBoard."""
     from singerid import plots
-    from singerid.table import draw
 
-    settings = read_settings(arguments).plot
-    embeddings = _embeddings(arguments)
-    rng = np.random.default_rng(settings.seed)
-    chosen = set(draw(sorted(set(embeddings.singers)), settings.max_singers, rng))
-    rows: list[int] = []
-    for singer in sorted(chosen):
-        members = [i for i, name in enumerate(embeddings.singers) if name == singer]
-        rows += draw(members, settings.max_recordings, rng)
-    embeddings = embeddings.select(sorted(rows))
-    points = plots.project(embeddings.vectors, settings.method, settings.seed, settings.perplexity)
+    settings, output = read_settings(arguments).plot, arguments.output
+    kind = _kind_of_map(output, settings.dimensions)
+    embeddings = _drawn(_embeddings(arguments), settings)
+    what = f"{len(embeddings)} recordings of {len(set(embeddings.singers))} singers"
+    if kind == "folder":
+        _write_projector(output, embeddings)
+        say(f"{output}: {what}; to see it: tensorboard --logdir {output}, tab Projector")
+        return
+    if settings.color != "seconds":
+        embeddings.label(settings.color)
+    if settings.method == "tsne" and len(embeddings) > _MANY_POINTS:
+        warn(
+            f"t-SNE of {len(embeddings):,} recordings takes long (of 20,000: minutes); faster: "
+            "--plot.method umap or pca"
+        )
+    points = plots.project(
+        embeddings.vectors, settings.method, settings.seed, settings.perplexity,
+        settings.dimensions,
+    )  # fmt: skip
     name = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[settings.method]
-    figure = plots.map_figure(embeddings, points, settings.color, settings.marker, name)
-    plots.save_figure(figure, arguments.output)
-    what = f"{len(embeddings)} recordings of {len(chosen)} singers"
     known = settings.marker in embeddings.labels or settings.marker in ("singer", "split")
     marker = f"marker {settings.marker}" if known else f"one marker: no label {settings.marker!r}"
-    say(f"{arguments.output}: {name} of {what}, color {settings.color}, {marker}")
+    said = f"{output}: {name} of {what}, color {settings.color}, {marker}"
+    if kind == "page":
+        said += _write_page(output, embeddings, points, f"{name} of {what}", settings)
+    else:
+        figure = plots.map_figure(embeddings, points, settings.color, settings.marker, name)
+        plots.save_figure(figure, output)
+    say(said)
+
+
+def _kind_of_map(output: str, dimensions: int) -> str:
+    """Folder, page or picture; refused before minutes of work if it cannot be made."""
+    from singerid.plots import SUFFIXES
+
+    suffix = Path(output).suffix.lower()
+    if not suffix or output.endswith(os.sep) or os.path.isdir(output):
+        return "folder"
+    if suffix == ".html":
+        from singerid.map_page import plotly_script
+
+        plotly_script()
+        return "page"
+    if suffix not in SUFFIXES:
+        raise SingeridError(
+            "no such kind of map", where=output, found=suffix,
+            expected=" or ".join((".html", *SUFFIXES, "a folder for TensorBoard")),
+        )  # fmt: skip
+    if dimensions == 3:
+        raise SingeridError("a picture is flat", where=output, do="three dimensions: -o map.html")
+    return "picture"
+
+
+def _drawn(embeddings: EmbeddingSet, settings: PlotSettings) -> EmbeddingSet:
+    """At most so many singers, and so many recordings of each."""
+    import numpy as np
+
+    from singerid.table import draw
+
+    rng = np.random.default_rng(settings.seed)
+    chosen = set(draw(sorted(set(embeddings.singers)), settings.max_singers, rng))
+    members: dict[str, list[int]] = {singer: [] for singer in sorted(chosen)}
+    for row, singer in enumerate(embeddings.singers):
+        if singer in chosen:
+            members[singer].append(row)
+    rows = [row for own in members.values() for row in draw(own, settings.max_recordings, rng)]
+    return embeddings.select(sorted(rows))
+
+
+def _write_page(
+    path: str, embeddings: EmbeddingSet, points: FloatArray, title: str, settings: PlotSettings
+) -> str:
+    """Write the interactive map; returns what there is to be heard."""
+    from singerid.map_page import clips_of, render_map
+    from singerid.records import atomic_write
+
+    clips = clips_of(embeddings, settings.clips) if settings.clips else {}
+    page = render_map(
+        embeddings, points, color=settings.color, marker=settings.marker, title=title,
+        clips=clips, neighbors=settings.neighbors,
+    )  # fmt: skip
+    with atomic_write(path) as file:
+        file.write(page)
+    reasons = [clip for clip in clips.values() if isinstance(clip, str)]
+    if clips and len(reasons) == len(clips):
+        warn(f"no recording can be heard: {reasons[0]}")
+    return f", {len(clips) - len(reasons)} can be heard" if clips else ""
+
+
+def _write_projector(folder: str, embeddings: EmbeddingSet) -> None:
+    """Write TensorBoard's projector, which makes its own projections."""
+    from singerid.projector import write_projector
+    from singerid.records import Recording
+
+    rows = [
+        Recording(id, singer, path, seconds, 0, split=split)
+        for id, singer, path, seconds, split in zip(
+            embeddings.ids, embeddings.singers, embeddings.paths, embeddings.seconds,
+            embeddings.splits, strict=True,
+        )
+    ]  # fmt: skip
+    labeled = [
+        replace(row, labels={name: texts[i] for name, texts in embeddings.labels.items()})
+        for i, row in enumerate(rows)
+    ]
+    write_projector(folder, embeddings.vectors, labeled, "recordings")
 
 
 def _embeddings(arguments: argparse.Namespace) -> EmbeddingSet:

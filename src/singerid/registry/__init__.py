@@ -9,13 +9,17 @@ others need; `docs/registry.md` tells what survives what.
 | `place` | where the registry is |
 | `names` | what a singer may be called |
 | `exemplar` | the records that go in and come out |
+| `listening` | from a file to an exemplar |
 | `tables` | the two tables: opening, filters, the lock of writers |
+| `enrolling` | what is new is written at once |
 | `roll` | singers and their centroids, kept in memory |
+| `listing` | singers as they are listed |
 | `index` | nearest exemplars, by the vector index where there is one |
 | `agreement` | outliers, two voices under one name |
 | `dedupe` | one voice under two names |
 | `exchange` | from and to the files of other commands |
 | `reembed` | another encoder |
+| `questions`, `registry` | `Registry` |
 """
 
 from singerid.registry.dedupe import Finding

@@ -20,10 +20,10 @@ from singerid.registry.tables import guarded, metadata
 FloatArray = npt.NDArray[np.float32]
 INDEX_FROM = 50_000
 """Exemplars from which on an index is worth it: below, comparing with all takes 20 ms."""
-_NAME, _SINGER = "vector_index", "singer_index"
+_NAME = "vector_index"
 LISTS = 24
 _REFINE = 20  # times as many as are wanted are compared exactly
-_LEAST = 10
+_LEAST = 40
 
 
 def has_index(table: Any) -> bool:
@@ -38,13 +38,13 @@ def build_index(table: Any) -> None:
     What is enrolled later is found without being in the index, and taken up when files are
     merged.
     """
+    from lancedb.index import BTree, IvfRq
+
+    vectors = IvfRq(distance_type="cosine", num_partitions=LISTS, num_bits=1, max_iterations=15)
     with guarded(table.name):
-        table.create_index(
-            metric="cosine", vector_column_name="vector", index_type="IVF_RQ", num_bits=1,
-            num_partitions=LISTS, max_iterations=15, name=_NAME, replace=True,
-        )  # fmt: skip
-        table.create_scalar_index("singer", index_type="BTREE", name=_SINGER, replace=True)
-        table.create_scalar_index("id", index_type="BTREE", name="id_index", replace=True)
+        table.create_index("vector", config=vectors, name=_NAME)
+        table.create_index("singer", config=BTree(), name="singer_index")
+        table.create_index("id", config=BTree(), name="id_index")
 
 
 def drop_index(table: Any) -> None:
@@ -73,19 +73,23 @@ def nearest(table: Any, vector: FloatArray, top: int, exact: bool = False) -> li
 
 def nearest_singers(table: Any, vector: FloatArray, top: int) -> list[str]:
     """Singers of the nearest exemplars, by the index; at least `top`, if there are so many."""
-    n, wanted = table.count_rows(), max(2 * top, _LEAST)
+    n, wanted = table.count_rows(), max(4 * top, _LEAST)  # the nearest by centroid may be others
     while True:
         with guarded(table.name):
-            rows = _query(table, vector, wanted, False).select(["singer", "_distance"]).to_arrow()
+            rows = (
+                _query(table, vector, wanted, refine=10).select(["singer", "_distance"]).to_arrow()
+            )
         singers = list(dict.fromkeys(rows["singer"].to_pylist()))
         if len(singers) >= top or wanted >= n:
             return singers
         wanted *= 4  # few singers have all the nearest
 
 
-def _query(table: Any, vector: FloatArray, top: int, exact: bool) -> Any:
+def _query(
+    table: Any, vector: FloatArray, top: int, exact: bool = False, refine: int = _REFINE
+) -> Any:
     width = table.schema.field("vector").type.list_size
     padded = np.zeros(width, np.float32)
     padded[: len(vector)] = vector
     query = table.search(padded, vector_column_name="vector").distance_type("cosine").limit(top)
-    return query.bypass_vector_index() if exact else query.nprobes(LISTS).refine_factor(_REFINE)
+    return query.bypass_vector_index() if exact else query.nprobes(LISTS).refine_factor(refine)

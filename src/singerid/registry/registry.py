@@ -238,6 +238,11 @@ class Registry(Questions):
             raise RegistryError("nobody is enrolled", where=self.place)
         index.build_index(self._table)
 
+    @property
+    def wants_index(self) -> bool:
+        """Whether there are so many exemplars that an index pays, and none."""
+        return self.n_exemplars >= index.INDEX_FROM and not index.has_index(self._table)
+
     def drop_index(self) -> None:
         """Compare with everybody again."""
         if self._table is not None:

@@ -107,7 +107,7 @@ def read_centroids(table: Any, roll: Roll, known: Centroids | None = None) -> Ce
         sums[:], fresh = 0, np.arange(len(roll.names))
     where = one_of("singer", [roll.names[i] for i in fresh]) if len(fresh) <= _FEW else None
     _add(table, where, roll, dim, sums)
-    norms = np.linalg.norm(sums[fresh], axis=1)
+    norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))[fresh]
     sums[fresh] /= np.maximum(norms, 1e-12)[:, None]
     agreement[fresh] = np.minimum(norms / roll.counts[fresh], 1)
     return Centroids(roll, sums, agreement, generation)
@@ -132,5 +132,7 @@ def _add(table: Any, where: str | None, roll: Roll, dim: int, sums: FloatArray) 
         order = order[np.searchsorted(rows[order], 0) :]
         if not len(order):
             continue
+        vectors = vectors_in(batch, dim)[order]
         places, starts = np.unique(rows[order], return_index=True)
-        sums[places] += np.add.reduceat(vectors_in(batch, dim)[order], starts)
+        # One exemplar each is the way of large registries, and needs no sum.
+        sums[places] += vectors if len(places) == len(order) else np.add.reduceat(vectors, starts)

@@ -23,7 +23,7 @@ MIN_SINGERS = 3
 """With two recordings or more each; fewer are not adapted to."""
 MAX_RECORDINGS = 1000
 """More than these are not asked for: a draw tells as much."""
-_STRENGTH = 0.1  # of the slope's tie to the encoder's; see docs/experiments.md
+_STRENGTH = 0.03  # of the slope's tie to the encoder's; see docs/experiments.md
 
 
 def adapt(

@@ -45,14 +45,27 @@ def nearest_exemplars(registry: Registry, vector: FloatArray, encoder: str, top:
     return registry.search(vector, encoder, top)
 
 
-def clip_ids(registry: Registry, singers: Sequence[str]) -> list[str | None]:
-    """Of each singer an exemplar that can be heard, the best one; None if there is none."""
-    best: list[str | None] = []
-    for singer in singers:
-        heard = [one for one in registry.exemplars(singer) if one.has_clip]
-        heard.sort(key=lambda one: -(one.quality or 0.0))
-        best.append(heard[0].id if heard else None)
-    return best
+class ClipFinder:
+    """Which exemplar of a singer can be heard; remembered until the registry changes."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._kept: tuple[int, dict[str, str | None]] = (-1, {})
+
+    def find(self, singers: Sequence[str]) -> list[str | None]:
+        """Of each singer the best exemplar that has a clip; None if none has."""
+        version = self._registry.version
+        if self._kept[0] != version:
+            self._kept = (version, {})
+        known = self._kept[1]
+        for singer in singers:
+            if singer not in known:
+                known[singer] = self._best(singer)
+        return [known[singer] for singer in singers]
+
+    def _best(self, singer: str) -> str | None:
+        heard = [one for one in self._registry.exemplars(singer) if one.has_clip]
+        return max(heard, key=lambda one: one.quality or 0.0).id if heard else None
 
 
 def near_singers(

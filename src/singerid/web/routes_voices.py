@@ -12,7 +12,6 @@ from singerid.web import schemas
 from singerid.web.lookups import (
     MOST_CANDIDATES,
     candidates_of,
-    clip_ids,
     nearest_exemplars,
 )
 from singerid.web.refusals import documented
@@ -88,7 +87,7 @@ async def identify(
     judge = await service.ask(service.enrolled_judge.get)
     answer = judge.identify(voice, candidates, n_singers, top)
     names = [one["singer"] for one in answer["candidates"]]
-    clips = await service.ask(clip_ids, service.registry, names)
+    clips = await service.ask(service.clips.find, names)
     found = [
         one | {"exemplar": clip} for one, clip in zip(answer["candidates"], clips, strict=True)
     ]

@@ -18,9 +18,6 @@ from singerid.sections import ServeSettings
 from singerid.web.logs import log, set_up_logs
 from singerid.web.service import Service
 
-HEAD_SECONDS = 10.0
-"""For the head of a request, from its first byte or from the connection's beginning."""
-
 _HEAD_BYTES = 16 << 10
 _IDLE_SECONDS = 10
 _UNREAD_SECONDS = 60.0  # for a client to read the rest of an answer
@@ -31,6 +28,7 @@ _LEAST_DRAIN = 0.3  # while new requests still hear that the service stops
 class PatientProtocol(H11Protocol):
     """Uvicorn's own, which would wait for ever for the head of a first request."""
 
+    head_seconds = 10.0
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,7 +66,8 @@ class PatientProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _expect_head(self) -> None:
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._close)
+        """From the connection's beginning, or from a later request's first byte."""
+        self._timer = self.loop.call_later(self.head_seconds, self._close)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -122,8 +121,9 @@ def run(app: FastAPI, settings: ServeSettings) -> None:
     set_up_logs()
     try:
         listener = _listen(settings.host, settings.port)
+        patient = type("Patient", (PatientProtocol,), {"head_seconds": settings.head_seconds})
         config = uvicorn.Config(
-            app, http=PatientProtocol, ws="none", log_config=None, access_log=False,
+            app, http=patient, ws="none", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, lifespan="on",
             h11_max_incomplete_event_size=_HEAD_BYTES, limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=_IDLE_SECONDS, timeout_graceful_shutdown=5,

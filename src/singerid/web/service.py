@@ -22,6 +22,7 @@ from singerid.web.batching import Batcher
 from singerid.web.decoders import DecoderPool, Job
 from singerid.web.enrolled_judge import EnrolledJudge
 from singerid.web.logs import log
+from singerid.web.lookups import ClipFinder
 from singerid.web.metrics import Metrics
 from singerid.web.rate import RateLimit
 from singerid.web.uploads import Upload, Uploads
@@ -71,6 +72,7 @@ class Service:
             check_same_encoder(judge.encoder.fingerprint, registry.encoder, "registry")
         self.judge, self.registry, self.settings = judge, registry, settings
         self.enrolled_judge = EnrolledJudge(judge, registry)
+        self.clips = ClipFinder(registry)
         self.metrics = Metrics()
         self.access = Access(settings, token)
         self.rate = RateLimit(settings.rate, settings.burst)

@@ -15,6 +15,9 @@ const SENTENCES = {
   503: "The service is busy at the moment.",
 };
 
+/** States that pass: no connection, too many requests, busy. */
+export const AGAIN = [0, 429, 503];
+
 export class ApiError extends Error {
   constructor(status, parts = {}, wait = null) {
     super(parts.what || SENTENCES[status] || `The service answered with status ${status}.`);
@@ -24,7 +27,7 @@ export class ApiError extends Error {
   /** One sentence, which for some states is ours and for the rest the service's. */
   get sentence() {
     const general = SENTENCES[this.status];
-    if ([0, 429, 503].includes(this.status)) return `${general} ${this.again}`;
+    if (AGAIN.includes(this.status)) return `${general} ${this.again}`;
     return general || this.said;
   }
 
@@ -46,7 +49,8 @@ export function errorBox(error, retry = null) {
   if (!(error instanceof ApiError)) throw error;
   const { parts } = error;
   const facts = FACTS.filter(([key]) => parts[key] !== undefined && parts[key] !== null);
-  const said = parts.what && error.sentence !== error.said ? h("p", {}, error.said) : null;
+  const told = error.sentence === error.said || AGAIN.includes(error.status);
+  const said = parts.what && !told ? h("p", {}, error.said) : null;
   return h("div", { class: "error", role: "alert" },
     h("p", { class: "error-lead" }, error.sentence), said,
     facts.length ? h("dl", {}, facts.map(([key, title]) =>

@@ -1,6 +1,6 @@
 // A question to the service: one at a time, can be called off, shows its answer or its error.
 
-import { ApiError, errorBox } from "./api.js";
+import { AGAIN, ApiError, errorBox } from "./api.js";
 import { announce, h, reveal } from "./dom.js";
 
 export class Question {
@@ -22,7 +22,7 @@ export class Question {
       if (this.controller !== controller || error.name === "AbortError") return;
       if (!(error instanceof ApiError)) throw error;
       const again = () => this.ask(send, show, mend);
-      this.put(mend(error) ?? { element: errorBox(error, [0, 429, 503].includes(error.status) ? again : null) });
+      this.put(mend(error) ?? { element: errorBox(error, AGAIN.includes(error.status) ? again : null) });
     } finally {
       if (this.controller === controller) this.button.disabled = false;
     }
