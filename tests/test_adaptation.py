@@ -64,10 +64,10 @@ def test_a_common_tune_no_longer_looks_like_a_common_voice():
 
 
 def test_what_the_encoder_knows_is_kept_where_it_fits():
-    vectors, singers = corpus(30, 4, noise=1.0)
+    vectors, singers = corpus(80, 4, noise=1.0)
     fitted = adapt(ENCODERS, vectors, singers)
     again = adapt(Calibration("enc", Scorer(), fitted.overall, (), (fitted.overall,)),
-                  *corpus(30, 4, seed=1, noise=1.0))  # fmt: skip
+                  *corpus(80, 4, seed=1, noise=1.0))  # fmt: skip
     assert again.overall.scale == pytest.approx(fitted.overall.scale, rel=0.15)
     # Separable scores of few singers: the slope stays near the encoder's.
     few = adapt(ENCODERS, *corpus(3, 2, noise=0.01))

@@ -415,7 +415,8 @@ class NoTorch:
             raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
 main(["table", {str(at / "e.parquet")!r}, "-o", {str(tmp_path / "t.parquet")!r}])
-main(["evaluate", {str(at / "e.parquet")!r}, "-o", {str(tmp_path / "report")!r}])
+main(["evaluate", {str(at / "e.parquet")!r}, "-o", {str(tmp_path / "report")!r},
+      "--evaluate.n_bootstrap", "0"])
 main(["plot", {str(at / "e.parquet")!r}, "-o", {str(tmp_path / "m.png")!r}])
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -45,7 +45,7 @@ def test_processes_that_enroll_at_once_lose_nothing(tmp_path):
         registry.enroll(f"own {me}", [exemplar(me, take, sha256=f"{take}")], "enc")
         registry.enroll("once", [exemplar(9, take, sha256=f"{take}")], "enc")
     """
-    processes = [start(code, tmp_path / "r", me) for me in range(3)]
+    processes = [start(code, tmp_path / "r", me) for me in range(2)]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:  # there is no registry yet: its making is raced for, too
@@ -57,10 +57,10 @@ def test_processes_that_enroll_at_once_lose_nothing(tmp_path):
     registry = Registry.open(tmp_path / "r")
     shared = registry.exemplars("shared")
     assert sorted(one.sha256 for one in shared) == [
-        f"{me} {i}" for me in range(3) for i in range(8)
+        f"{me} {i}" for me in range(2) for i in range(8)
     ]
     assert all(registry.clip(one.id) == b"x" for one in shared)
-    assert [len(registry.exemplars(f"own {me}")) for me in range(3)] == [8, 8, 8]
+    assert [len(registry.exemplars(f"own {me}")) for me in range(2)] == [8, 8]
     assert sorted(one.sha256 for one in registry.exemplars("once")) == [str(i) for i in range(8)]
 
 

@@ -10,16 +10,10 @@ from singerid.scoring.calibration import Calibration, Line
 from singerid.scoring.scorer import Scorer
 from singerid.sections import SegmentSettings
 from singerid.segment_errors import segment_errors
-from singerid.segments import (
-    Segment,
-    cluster,
-    found_segments,
-    known_segments,
-    log_ratios,
-    phrases,
-)
+from singerid.segments import Segment, found_segments, known_segments, phrases
 from singerid.table import SingerTable
 from singerid.tracks import Track
+from singerid.voice_clusters import cluster, log_ratios
 
 DIM, FRAME, WINDOW = 64, 0.02, 3.0
 SETTINGS = SegmentSettings()

@@ -85,6 +85,7 @@ function setList(rows, word) {
   for (const id of ["csv", "json"]) find(id).disabled = !rows.length;
   find("clear").disabled = !word;
   report(word);
+  state.revision += 1; // the outline has done its work
   draw();
 }
 
@@ -94,8 +95,10 @@ function report(word = "") {
   find("status").textContent = `${count(shown)} of ${count(n)} points shown${list}`;
 }
 
+/** Points whose label=value lines hold every word; label="value" is a whole one. */
 function search(text) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = (text.toLowerCase().match(/(?:[^\s"]|"[^"]*")+/g) ?? []).map(
+    (word) => word.replace(/^([^"]+=)"([^"]*)"$/, "\n$1$2\n").replace(/"/g, ""));
   if (!words.length) return setList([], "");
   const rows = [];
   texts().forEach((known, row) => { if (words.every((word) => known.includes(word))) rows.push(row); });
@@ -236,7 +239,7 @@ function listen() {
   plot.on("plotly_unhover", () => { find("tip").hidden = true; });
   plot.on("plotly_click", (event) => { for (const point of ofCloud(event).slice(0, 1)) choose(state.shown[point.pointNumber]); });
   plot.on("plotly_selected", (event) => {
-    if (!event) return;
+    if (!event?.range && !event?.lassoPoints) return; // not drawn by hand
     const rows = ofCloud(event).map((point) => state.shown[point.pointNumber]).sort((a, b) => a - b);
     find("search").value = "";
     setList(rows, "selected");

@@ -180,7 +180,7 @@ class SegmentSettings(Section):
         0.9, "probability, before listening, that it is a singer of the table", gt=0, lt=1
     )
     threshold: float = setting(
-        -1.0, "without a table: log-likelihood ratio above which two clusters are one singer"
+        -1.5, "without a table: log-likelihood ratio above which two clusters are one singer"
     )
     n_singers: int = setting(0, "without a table: how many sing, 0 if that is not known", ge=0)
     max_singers: int = setting(

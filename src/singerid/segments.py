@@ -14,26 +14,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from singerid.embeddings import mean_direction
 from singerid.judge import Judge
 from singerid.sections import SegmentSettings
 from singerid.table import Candidate
 from singerid.tracks import BoolArray, DoubleArray, FloatArray, Track
-from singerid.turns import IntArray, Turns
+from singerid.turns import Turns
+from singerid.voice_clusters import IntArray, cluster, log_ratios
 
 CELL_SECONDS = 0.1
 """Turns begin and end at multiples of it; voice begins and ends at frames."""
 
 _EVIDENCE = 3.0  # weight of what is heard in a window's length
-_IN_PAUSES = 50.0  # times as probable that a turn ends where nobody sings
+_IN_PAUSES = 20.0  # times as probable that a turn ends where nobody sings
 _BLIP_SECONDS = 0.2  # shorter voice, alone, is none
 _EDGE_SECONDS = 0.2  # consonants before and after what is voiced
 _CLUSTERED = 2000  # windows; of more, an even choice
 _ROUNDS = 3  # of clusters' centroids and turns
 _RARE = 3.0  # seconds of voice: a cluster with less is no singer
-_PLAIN_SCALE, _PLAIN_OFFSET = 10.0, -5.0  # of an encoder without calibration
 
 
 class Enrolled(Protocol):
@@ -132,51 +131,6 @@ def found_segments(judge: Judge, track: Track, settings: SegmentSettings) -> Seg
     return result
 
 
-def cluster(
-    judge: Judge, vectors: FloatArray, seconds: float, settings: SegmentSettings
-) -> IntArray:
-    """Which of the vectors `(n, dim)` are of one singer.
-
-    Agglomerative, by the average log-likelihood ratio between the members of two clusters: the
-    calibration, not a made-up distance, says when to stop.
-
-    Args:
-        judge: whose scores and calibration are used.
-        vectors: of windows.
-        seconds: length of a window.
-        settings: threshold, or number of singers.
-
-    Returns:
-        `(n,)`, numbers from 0 in the order of appearance.
-    """
-    if len(vectors) < 2:
-        return np.zeros(len(vectors), np.int64)
-    from sklearn.cluster import AgglomerativeClustering
-
-    ratios = log_ratios(judge, judge.scorer.matrix(vectors, vectors), seconds)
-    top = float(ratios.max())
-    wanted = min(settings.n_singers, len(vectors))
-
-    def clustered(number: int) -> IntArray:
-        method = AgglomerativeClustering(
-            n_clusters=number or None, metric="precomputed", linkage="average",
-            distance_threshold=None if number else max(0.0, top - settings.threshold),
-        )  # fmt: skip
-        return np.asarray(method.fit_predict(top - ratios), np.int64)
-
-    labels = clustered(wanted)
-    if labels.max() >= settings.max_singers:
-        labels = clustered(settings.max_singers)
-    return _in_order(labels)
-
-
-def log_ratios(judge: Judge, scores: npt.ArrayLike, seconds: float) -> DoubleArray:
-    """Log-likelihood ratios of scores of windows; without a calibration, a guess at them."""
-    if judge.calibration is None:
-        return np.asarray(_PLAIN_SCALE * np.asarray(scores, np.float64) + _PLAIN_OFFSET)
-    return judge.calibration.llr(scores, seconds)
-
-
 def _nearest(judge: Judge, track: Track, enrolled: Enrolled, most: int) -> list[Candidate]:
     """Singers that some windows are nearest to, by the sum of what speaks for them."""
     found: dict[str, Candidate] = {}
@@ -212,7 +166,8 @@ def _segmentation(
     heard *= sung[:, None] * _EVIDENCE * CELL_SECONDS / track.window
     rate = np.where(sung, 1.0, _IN_PAUSES) / settings.turn
     turns = Turns(priors / priors.sum(), -np.expm1(-rate * CELL_SECONDS))
-    path, probabilities = turns.path(heard), turns.posteriors(heard)
+    probabilities = turns.posteriors(heard)
+    path = probabilities.argmax(axis=1)
     segments = []
     for start, end, state in _spans(track, path, settings):
         inside = slice(int(start / CELL_SECONDS), max(1, round(end / CELL_SECONDS)))
@@ -311,12 +266,6 @@ def _n_cells(track: Track) -> int:
 def _choice(n: int, most: int) -> IntArray:
     """At most so many of the first `n` numbers, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else np.arange(0)
-
-
-def _in_order(labels: IntArray) -> IntArray:
-    """The same clusters, numbered by their first members."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[inverse], np.int64)
 
 
 def _letter(number: int) -> str:

@@ -2,8 +2,8 @@
 
 States follow each other as in Landini, Profant, Diez and Burget 2022 (Bayesian HMM clustering of
 x-vector sequences, equation 1): the turn is kept, or given up with a probability that the step
-tells, and then any state takes it with its prior probability. Paths and posteriors are those of
-Rabiner 1989 (A tutorial on hidden Markov models, sections III A and B), in logarithms.
+tells, and then any state takes it with its prior probability. Posteriors are those of Rabiner 1989
+(A tutorial on hidden Markov models, section III A), scaled at each step.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -30,33 +28,6 @@ class Turns:
 
     priors: DoubleArray
     switch: DoubleArray
-
-    def path(self, log_likelihoods: DoubleArray) -> IntArray:
-        """The most probable states (Viterbi).
-
-        Args:
-            log_likelihoods: `(n_steps, n_states)`, each row up to a constant.
-
-        Returns:
-            int64 `(n_steps,)`.
-        """
-        n_steps, n_states = log_likelihoods.shape
-        log_priors = np.log(np.maximum(self.priors, _LEAST))
-        stay, leave = self._log_odds()
-        came_from = np.empty((n_steps, n_states), np.int32)
-        states = np.arange(n_states)
-        score = log_priors + log_likelihoods[0] if n_steps else log_priors
-        for t in range(1, n_steps):
-            best = int(score.argmax())
-            kept, taken = score + stay[t], score[best] + leave[t] + log_priors
-            came_from[t] = np.where(taken > kept, best, states)
-            score = np.maximum(kept, taken) + log_likelihoods[t]
-        path = np.empty(n_steps, np.int64)
-        state = int(score.argmax())
-        for t in range(n_steps - 1, -1, -1):
-            path[t] = state
-            state = int(came_from[t, state]) if t else state
-        return path
 
     def posteriors(self, log_likelihoods: DoubleArray) -> DoubleArray:
         """Probability of each state at each step, given all of them (forward-backward).
@@ -88,7 +59,3 @@ class Turns:
 
     def _step(self, belief: DoubleArray, t: int) -> DoubleArray:
         return np.asarray((1 - self.switch[t]) * belief + self.switch[t] * self.priors)
-
-    def _log_odds(self) -> tuple[DoubleArray, DoubleArray]:
-        switch = np.clip(self.switch, _LEAST, 1 - _LEAST)
-        return np.log1p(-switch), np.log(switch)
