@@ -271,7 +271,7 @@ def repair(values):
     return values
 
 
-@hypothesis.settings(max_examples=30)
+@hypothesis.settings(max_examples=15)  # each has a value for every setting
 @given(valid_values.map(repair), st.booleans())
 def test_any_configuration_is_written_and_read_back(tmp_path_factory, values, comments):
     config = resolve(values)

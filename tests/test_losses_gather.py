@@ -76,7 +76,8 @@ def work(rank, folder):
 @pytest.fixture(scope="module")
 def ranks():
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(work, (folder,), nprocs=N_RANKS)
+        # Forked: they need not import everything anew.
+        multiprocessing.start_processes(work, (folder,), N_RANKS, start_method="fork")
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(N_RANKS)]
 
 

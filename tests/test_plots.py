@@ -52,6 +52,22 @@ def test_fitting_perplexity(n, wanted, expected):
 
 
 @pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("n", [0, 1, 3, 40])
+def test_project_into_space(n, method):
+    vectors = normalize(np.random.default_rng(0).normal(size=(n, 8)))
+    points = plots.project(vectors, method, perplexity=5, dimensions=3)
+    assert points.shape == (n, 3)
+    assert np.isfinite(points).all()
+    if n == 40:
+        spread = points.std(axis=0)
+        assert spread[0] >= spread[1] >= spread[2] > 0
+        if method == "pca":
+            np.testing.assert_allclose(points[:, :2], plots.project(vectors, method))
+    with pytest.raises(SingeridError, match="a map is flat or solid; found 4; expected 2 or 3"):
+        plots.project(vectors, method, dimensions=4)
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 6, 7])
 def test_project_any_number(n, method):
     vectors = normalize(np.random.default_rng(0).normal(size=(n, 8)))

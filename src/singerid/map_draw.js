@@ -171,7 +171,7 @@ function names() {
   for (const [code, rows] of [...members.entries()].sort((a, b) => b[1].length - a[1].length)) {
     if (!rows.length || values[code] === "") continue;
     const sorted = points.map((axis) => Float32Array.from(rows, (row) => axis[row]).sort());
-    const place = sorted.map((axis, i) => axis[Math.floor(axis.length * (i === 1 ? 0.8 : 0.5))]);
+    const place = sorted.map((axis, i) => axis[Math.floor(axis.length * (i === 1 ? 0.9 : 0.5))]);
     if (!SPACE && !isFree(place, values[code].length, taken)) continue;
     ["x", "y", "z"].forEach((name, axis) => trace[name].push(place[axis]));
     trace.text.push(values[code].replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"));

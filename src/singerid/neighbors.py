@@ -54,6 +54,7 @@ def _best(
     candidates = (groups[:, :, None] + n_groups * np.arange(_GROUP)).reshape(len(block), -1)
     values = np.take_along_axis(block, candidates, axis=1)
     top = np.argpartition(values, values.shape[1] - k, axis=1)[:, -k:]
-    candidates, values = (np.take_along_axis(a, top, axis=1) for a in (candidates, values))
-    order = np.lexsort((candidates, -values), axis=1)
-    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(values, order, axis=1)
+    found = np.take_along_axis(candidates, top, axis=1)
+    scores = np.take_along_axis(values, top, axis=1)
+    order = np.lexsort((found, -scores), axis=1)
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)

@@ -77,6 +77,7 @@ class Voicing:
         return np.asarray((sums[high] - sums[low]) / n_frames)
 
 
+@one_thread()
 def find_voice(samples: FloatArray, sample_rate: int) -> Voicing:
     """Find the voiced frames of 20 ms; in bounded memory beside the samples.
 

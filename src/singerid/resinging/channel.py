@@ -199,7 +199,7 @@ def _curves(n_mels: int) -> Tensor:
 def _note_spectra(spec: FeatureSpec) -> Tensor:
     """Power spectra of the accompaniment's notes, `(_N_NOTES, n_bins)`."""
     n_bins, rate = spec.mel.n_fft // 2 + 1, spec.audio.sample_rate
-    combs = comb_table(rate, spec.mel.n_fft, 0, n_bins)
+    combs = comb_table(rate, spec.mel.n_fft, 0, n_bins, n_rates=1)
     f0 = _LOWEST_NOTE * torch.exp2(torch.arange(_N_NOTES) / 12)
     octaves = torch.log2(torch.arange(n_bins).clamp(min=1) * (rate / spec.mel.n_fft) / f0[:, None])
     color = from_db(_NOTE_SLOPE_DB * octaves.clamp(min=0))

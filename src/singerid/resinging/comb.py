@@ -65,32 +65,44 @@ class CombTable:
 
 
 @lru_cache(maxsize=4)
-def comb_table(sample_rate: int, n_fft: int, first: int, last: int) -> CombTable:
-    """Combs at bins `first` … `last` - 1 of an FFT with a Hann window of its length."""
+def comb_table(
+    sample_rate: int, n_fft: int, first: int, last: int, n_rates: int = _N_RATES
+) -> CombTable:
+    """Combs at bins `first` … `last` - 1 of an FFT with a Hann window of its length.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: length of the window.
+        first: bin.
+        last: bin behind the last one.
+        n_rates: slopes in the table; 1 if all that is asked for is steady, and voiced.
+    """
     f0 = LOWEST_F0 * torch.exp2(torch.arange(_n_f0()) / _STEPS_PER_OCTAVE)
     hz = torch.arange(first, last) * (sample_rate / n_fft)
-    rates = _RATE_UNIT * (torch.exp2(torch.arange(_N_RATES) / 2) - 1)
-    tables = [_combs(f0, hz, float(rate), sample_rate, n_fft) for rate in rates]
-    return CombTable(torch.cat([*tables, torch.ones(1, last - first)]))
+    rates = _RATE_UNIT * (torch.exp2(torch.arange(n_rates) / 2) - 1)
+    combs = _combs(f0, hz, rates, sample_rate, n_fft)
+    return CombTable(torch.cat([combs.flatten(0, 1), torch.ones(1, last - first)]))
 
 
 def _n_f0() -> int:
     return 1 + round(_STEPS_PER_OCTAVE * math.log2(HIGHEST_F0 / LOWEST_F0))
 
 
-def _combs(f0: Tensor, hz: Tensor, rate: float, sample_rate: int, n_fft: int) -> Tensor:
-    """Combs `(n_f0, n_hz)` of one slope; F0 ascend, so that few sums are long."""
-    lags = _autocorrelations(hz * rate, sample_rate, n_fft)  # (n_fft + 1, n_hz)
-    combs = torch.ones(len(f0), len(hz))
+def _combs(f0: Tensor, hz: Tensor, rates: Tensor, sample_rate: int, n_fft: int) -> Tensor:
+    """Combs `(n_rates, n_f0, n_hz)`; F0 ascend, so that few sums are long."""
+    lags = [_autocorrelations(hz * float(rate), sample_rate, n_fft) for rate in rates]
+    combs = torch.ones(len(rates), len(f0), len(hz))
     for start in range(0, len(f0), _F0_AT_ONCE):
         some = f0[start : start + _F0_AT_ONCE]
         n_terms = math.ceil(n_fft * float(some[-1]) / sample_rate)
         k = torch.arange(1, n_terms + 1)[:, None]
         lag = (k * sample_rate / some).clamp(max=n_fft)  # (n_terms, n_some)
         left = lag.long().clamp(max=n_fft - 1)
-        r = torch.lerp(lags[left], lags[left + 1], (lag - left)[..., None])
         cycles = k[..., None] * (hz / some[:, None])  # (n_terms, n_some, n_hz)
-        combs[start : start + len(some)] += 2 * (r * torch.cos(2 * math.pi * cycles.frac())).sum(0)
+        waves = torch.cos(2 * math.pi * cycles.frac())
+        for own, of_rate in zip(combs, lags, strict=True):
+            r = torch.lerp(of_rate[left], of_rate[left + 1], (lag - left)[..., None])
+            own[start : start + len(some)] += 2 * (r * waves).sum(0)
     constant = _HANN_LOBE[0] * (hz == 0) + _HANN_LOBE[1] * (hz == sample_rate / n_fft)
     combs -= f0[:, None] * constant * (n_fft / sample_rate)
     return combs.clamp_(min=_LEAST)
