@@ -109,6 +109,7 @@ def judged(converter, table, tests, judges):
 def main(n_steps=80):
     """Train, and say what became of the singers."""
     started = time.monotonic()
+    torch.set_num_threads(1)  # of several, each waits for the slowest where a machine is busy
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         training, held_out = singers_and_songs(folder)
@@ -130,7 +131,7 @@ def main(n_steps=80):
         (wanted, own), (wanted_after, own_after) = before[0][name], after[0][name]
         print(
             f"{name} names the wanted singer in {wanted:.0%} before and {wanted_after:.0%} after, "
-            f"the real one in {own:.0%} and {own_after:.0%} (by chance: {1 / len(table):.0%})"
+            f"the source in {own:.0%} and {own_after:.0%} (by chance: {1 / len(table):.0%})"
         )
     print(f"{time.monotonic() - started:.0f} s")
     return before, after

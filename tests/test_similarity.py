@@ -323,6 +323,15 @@ def test_the_command(folders, capsys, tmp_path):
     assert "no singer has two reference recordings" in output.err
 
 
+def test_a_second_judge_that_fits_itself_to_both_sides(folders, capsys):
+    places = [str(folders / "generated"), str(folders / "real")]
+    assert main(["similarity", *places, "--encoder", "mfcc", "--json", "--workers", "1"]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert found["encoder"].startswith("mfcc")
+    assert (found["calibration"], found["generated"]["llr"], found["threshold"]) == (None,) * 3
+
+
 def test_the_command_on_embeddings(tmp_path, capsys):
     calibration = from_bytes(load_embedder().calibration_bytes, "default")
     for name, seed in (("generated", 1), ("real", 0)):

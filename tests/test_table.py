@@ -168,6 +168,14 @@ def test_questions():
             ask()
 
 
+def test_conditioning_vectors_come_in_the_order_asked_for():
+    table = build_table(make({"a": 2, "b": 3, "c": 1}))
+    assert (table.vectors(["c", "a", "c"]) == table.centroids[[2, 0, 2]]).all()
+    assert table.vectors([]).shape == (0, 5)
+    with pytest.raises(SingeridError, match="no singer 'd' in the table; found 3 singers"):
+        table.vectors(["a", "d"])
+
+
 def test_round_trip(tmp_path):
     embeddings = make({"ü ж": 2, "日本\n": 3}, gender=lambda s, i: "F" if s == "ü ж" else "M")
     table = build_table(embeddings)

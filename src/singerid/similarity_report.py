@@ -15,6 +15,7 @@ from singerid.plots import blank_figure
 from singerid.similarity import Similarity
 
 _FARTHEST = 5  # generated recordings that are named
+_HEADER = f"{'':22}{'pairs':>9}  {'score':>6}  {'95 % interval':<17}{'accepted':>8}  {'LLR':>6}"
 _COLORS = {"different": "#D55E00", "same": "#0072B2", "generated": "#000000"}
 
 
@@ -25,7 +26,7 @@ def as_lines(found: Similarity) -> list[str]:
         f"{found.n_generated} generated recordings{singers}, {found.generated.n_pairs:,} pairs "
         "with references",
         "",
-        f"{'':22}{'pairs':>9}  {'score':>6}  {'95 % interval':<17}{'accepted':>8}  {'LLR':>6}",
+        _HEADER if found.generated.llr is not None else _HEADER.removesuffix("     LLR"),
         _row("generated", found.generated),
     ]
     lines += [_row("real, one singer", found.same)] if found.same else []

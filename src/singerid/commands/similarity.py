@@ -53,7 +53,9 @@ def similarity(arguments: argparse.Namespace) -> None:
         sets[GENERATED], sets[REFERENCES], kept, calibration=judge.calibration,
         prior=judge.prior, false_alarm=judge.false_alarm,
     )  # fmt: skip
-    _say(found, judge.facts(), arguments)
+    # The MFCC baseline has a fingerprint only with the recordings that it was fitted to.
+    facts = judge.facts() if judge.calibration else {"encoder_name": None, "calibration": None}
+    _say(found, facts, arguments)
     check_failures(failures, n_inputs, "recordings")
 
 
