@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test test-slow check bench format clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/train ## make virtual singers and take them from audio to a map (minutes)
 	$(BIN)/singerid demo -o singerid_demo
 
-test: .venv/dev ## run the tests
+test: .venv/dev ## run the tests (three minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: .venv/dev ## run the tests with browsers, servers and killed processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: .venv/dev ## format, lint and types
 	$(BIN)/ruff format --check src tests benchmarks

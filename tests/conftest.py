@@ -23,6 +23,13 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever opens a browser is slow."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def corpus_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`recordings.csv` of 6 virtual singers (2 train, 2 valid, 2 test) with 2 songs each."""

@@ -235,6 +235,7 @@ def test_size_of_a_second(whole, few):
     assert BankSpec().arrays[-1].row_bytes == 160
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_workers(few, whole, tmp_path):
     seconds = []
     build_bank(few, tmp_path / "bank", SPEC, 2, seconds.append)
@@ -397,6 +398,7 @@ def killed(folder, point, when):
     ).returncode  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_while_writing(few, whole, tmp_path, monkeypatch):
     write_recordings(tmp_path / "m.jsonl", few)
     assert killed(tmp_path, 8, "writing") == -signal.SIGKILL
@@ -406,6 +408,7 @@ def test_killed_while_writing(few, whole, tmp_path, monkeypatch):
     assert made == ["r1", "r2", "r3"]  # six writes a recording: five arrays and the index
 
 
+@pytest.mark.slow
 def test_killed_while_bringing_into_order(few, whole, tmp_path, monkeypatch):
     build_bank([few[3], few[1]], tmp_path / "bank", SPEC)
     write_recordings(tmp_path / "m.jsonl", few)

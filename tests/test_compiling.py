@@ -71,6 +71,7 @@ def test_names_weights_and_own_calls_stay(monkeypatch):
         torch.testing.assert_close(a.grad, b.grad, msg=name)
 
 
+@pytest.mark.slow
 def test_a_compiled_run_goes_on_exactly(tmp_path, store, monkeypatch):
     """It uses the compiled passes for training and no others, and keeps files of the same names."""
     eager(monkeypatch)

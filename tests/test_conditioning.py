@@ -9,6 +9,8 @@ import torch
 
 from singerid.waveform_mel import resample
 
+pytestmark = pytest.mark.slow
+
 FILE = Path(__file__).resolve().parents[1] / "examples" / "conditioning.py"
 
 

@@ -130,7 +130,7 @@ def test_what_cannot_be_judged():
 
 def test_hearing_names_the_recording():
     judge = calibrated()
-    with pytest.raises(AudioError, match="^microphone: is silent; found peak digital zero"):
+    with pytest.raises(AudioError, match=r"^microphone: is silent; found peak digital zero"):
         judge.hear_samples(np.zeros(16000, np.float32), 16000, "microphone")
     time = np.arange(32000) / 16000
     tone = (0.5 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)

@@ -22,6 +22,8 @@ from singerid.sections import ServeSettings
 from singerid.singing import SAMPLE_RATE, sing
 from singerid.voices import draw_singer
 
+pytestmark = pytest.mark.slow
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 

@@ -268,6 +268,7 @@ def test_neither_pyplot_nor_scikit_learn_nor_torch_is_imported():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_umap_is_reproducible_where_it_is_installed():
     """In a process of its own that compiles nothing, which would take longer than all the rest."""
     if find_spec("umap") is None:

@@ -16,6 +16,8 @@ from singerid.registry import Registry
 from singerid.registry.enrolling import sweep
 from singerid.registry.tables import CLIPS, EXEMPLARS
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("lancedb")
 TESTS = str(Path(__file__).parent)
 

@@ -21,6 +21,8 @@ from singerid.registry.exemplar import Exemplar
 from singerid.web.app import create_app
 from web_app import judge, recording, settings, sung
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,
     response_headers_conformance, response_schema_conformance, unsupported_method,

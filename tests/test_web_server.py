@@ -15,6 +15,8 @@ import pytest
 from singerid.cli import main
 from web_app import TOKEN, Process, enroll, part, recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory):

@@ -117,9 +117,7 @@ class Judge:
             on_warning(f"{os.fspath(path)}: {line}")
         return self.hear_samples(samples, self.encoder.sample_rate, os.fspath(path))
 
-    def hear_samples(
-        self, samples: npt.NDArray[np.floating], sample_rate: int, name: str
-    ) -> Voice:
+    def hear_samples(self, samples: npt.NDArray[np.floating], sample_rate: int, name: str) -> Voice:
         """Vector and quality of mono samples `(n_samples,)` in [-1, 1].
 
         Raises:

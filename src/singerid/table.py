@@ -85,9 +85,7 @@ class SingerTable:
         """The singers whose centroids are nearest to an embedding, best first; None: all."""
         scores = self.score(vector, encoder)[0]
         return [
-            Candidate(
-                self.singers[i], self.centroids[i], self.seconds[i], self.n_recordings[i]
-            )
+            Candidate(self.singers[i], self.centroids[i], self.seconds[i], self.n_recordings[i])
             for i in np.argsort(-scores, kind="stable")[:top]
         ]
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from singerid.embeddings import check_same_encoder
 from singerid.errors import SingeridError
 from singerid.flags import read_settings
 from singerid.terminal import check_failures, say, warn
@@ -37,9 +36,7 @@ def verify(arguments: argparse.Namespace) -> None:
         return
     judge = load(arguments)
     voices = [judge.hear(path) for path in (first, second)]
-    found = judge.verify(
-        voices[0].vector, voices[1].vector, min(voice.seconds for voice in voices)
-    )
+    found = judge.verify(voices[0].vector, voices[1].vector, min(voice.seconds for voice in voices))
     if arguments.json:
         durations = [voice.durations() for voice in voices]
         columns = {name: [d[name] for d in durations] for name in durations[0]}
@@ -63,7 +60,7 @@ def _verify_enrolled(arguments: argparse.Namespace, singer: str, path: str) -> N
             do="check the spelling, or enroll: singerid enroll NAME FILE",
         ) from error  # fmt: skip
     judge = load(arguments, registry)
-    check_same_encoder(judge.encoder.fingerprint, registry.encoder, registry.place)
+    check_encoder(judge, registry.encoder, registry.place)
     voice = judge.hear(path)
     shorter = min(voice.seconds, enrolled.seconds or math.inf)
     found = judge.verify(enrolled.vector, voice.vector, shorter)
@@ -82,9 +79,7 @@ def identify(arguments: argparse.Namespace) -> None:
     table = files.pop(0) if files[0].endswith(".parquet") else None
     if not files:
         raise SingeridError("no recordings to identify", do="give them after the table")
-    judge, n_singers, candidates = (
-        _of_table(arguments, table) if table else _of_registry(arguments)
-    )
+    judge, n_singers, candidates = _of_table(arguments, table) if table else _of_registry(arguments)
     failures: list[SingeridError] = []
     for path in files:
         try:
@@ -121,7 +116,7 @@ def _of_table(arguments: argparse.Namespace, path: str) -> _Asked:
     from singerid.table import read_table
 
     table, judge = read_table(path), load(arguments)
-    check_same_encoder(judge.encoder.fingerprint, table.encoder, path)
+    check_encoder(judge, table.encoder, path)
     return judge, len(table), lambda vector: table.candidates(vector, table.encoder)
 
 
@@ -132,9 +127,16 @@ def _of_registry(arguments: argparse.Namespace) -> _Asked:
 
     registry = Registry.open(default_place(arguments.registry))
     judge = load(arguments, registry)
-    check_same_encoder(judge.encoder.fingerprint, registry.encoder, registry.place)
+    check_encoder(judge, registry.encoder, registry.place)
     top = max(arguments.top, N_CANDIDATES)
     return judge, len(registry), lambda vector: registry.candidates(vector, registry.encoder, top)
+
+
+def check_encoder(judge: Judge, encoder: str, where: str) -> None:
+    """Refuse vectors of another encoder than the judge's."""
+    from singerid.embeddings import check_same_encoder
+
+    check_same_encoder(judge.encoder.fingerprint, encoder, where)
 
 
 def _line(voice: Voice) -> str:

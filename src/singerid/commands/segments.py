@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from singerid.commands.asking import HINT, load
-from singerid.embeddings import check_same_encoder
+from singerid.commands.asking import HINT, check_encoder, load
 from singerid.errors import SingeridError
 from singerid.flags import read_settings
 from singerid.terminal import check_failures, progress, say, warn
@@ -89,14 +88,14 @@ def _asked(arguments: argparse.Namespace) -> tuple[Judge, Enrolled | None]:
         from singerid.table import read_table
 
         table, judge = read_table(arguments.table), load(arguments)
-        check_same_encoder(judge.encoder.fingerprint, table.encoder, arguments.table)
+        check_encoder(judge, table.encoder, arguments.table)
         return judge, table
     if arguments.registry:
         from singerid.registry import Registry
 
         registry = Registry.open(arguments.registry)
         judge = load(arguments, registry)
-        check_same_encoder(judge.encoder.fingerprint, registry.encoder, registry.place)
+        check_encoder(judge, registry.encoder, registry.place)
         return judge, registry
     return load(arguments), None
 

@@ -41,7 +41,7 @@ def adapt(
         same as at the encoder's; None if there are fewer than three singers with two
         recordings.
     """
-    names, number, counts = np.unique(
+    _, number, counts = np.unique(
         np.asarray(singers, object).astype(str), return_inverse=True, return_counts=True
     )
     if np.count_nonzero(counts >= 2) < MIN_SINGERS:

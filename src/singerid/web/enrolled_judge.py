@@ -11,8 +11,6 @@ from singerid.registry.dedupe import threshold
 if TYPE_CHECKING:
     from singerid.registry import Registry
 
-_MOST_EXEMPLARS = 20_000  # reading more after every change would keep questions waiting
-
 
 class EnrolledJudge:
     """`Judge.adapted_to` the registry, made again only after the registry has changed.
@@ -30,16 +28,10 @@ class EnrolledJudge:
         with self._lock:
             version = self._registry.version
             if self._kept is None or self._kept[0] != version:
-                self._kept = (version, self._adapted())
+                self._kept = (version, self._judge.adapted_to(*self._registry.sample()))
             return self._kept[1]
-
-    def _adapted(self) -> Judge:
-        if not 0 < self._registry.n_exemplars <= _MOST_EXEMPLARS:
-            return self._judge
-        embeddings = self._registry.embeddings()
-        return self._judge.adapted_to(embeddings.vectors, embeddings.singers)
 
     def near(self) -> float | None:
         """Score from which on two enrolled singers may be one person; None: not known."""
         calibration = self._judge.calibration
-        return calibration and threshold(calibration, len(self._registry) + 1)
+        return threshold(calibration, len(self._registry) + 1) if calibration else None

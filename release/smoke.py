@@ -1,0 +1,87 @@
+"""Install the built wheel into an empty environment, by hash, without torch, and use it.
+
+    python release/smoke.py [FOLDER]     the environment stays there; default: a temporary one
+
+Needs dist/ as `release/reproduce.py` leaves it. Virtual singers are made by the installed
+package; `singerid verify` must tell two songs of one from songs of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+from pins import ROOT
+
+VOICES = """
+import csv, sys
+from pathlib import Path
+from singerid.virtual import write_virtual_corpus
+table = write_virtual_corpus(Path(sys.argv[1]), n_singers=6, songs_per_singer=2, seed=0,
+                             n_processes=1)
+rows = list(csv.DictReader(open(table)))
+print("\\n".join(str(table.parent / row["path"]) for row in rows))
+"""
+
+NO_TORCH = "import importlib.util; assert importlib.util.find_spec('torch') is None"
+
+
+def checked_wheel() -> Path:
+    """The wheel in dist/, if it has the bytes that SHA256SUMS says."""
+    for line in (ROOT / "dist" / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        file = ROOT / "dist" / name
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            sys.exit(f"{file}: not the file of SHA256SUMS; run make release")
+        if file.suffix == ".whl":
+            return file
+    sys.exit("dist/SHA256SUMS names no wheel; run make release")
+
+
+def install(folder: Path, wheel: Path) -> Path:
+    """An environment of its own with exactly the locked packages and the wheel; its bin folder."""
+    venv.create(folder, with_pip=True, clear=True)
+    binaries = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    pip = [binaries / "python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    lock = ["--require-hashes", "--only-binary", ":all:", "-r", ROOT / "release/requirements.lock"]
+    subprocess.run([*pip, *lock], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
+    subprocess.run([binaries / "python", "-m", "pip", "check"], check=True)
+    subprocess.run([binaries / "python", "-c", NO_TORCH], check=True)
+    return binaries
+
+
+def verify(binaries: Path, first: str, second: str, work: Path) -> dict[str, object]:
+    """What `singerid verify --json` answers, away from the source tree."""
+    command = [binaries / "singerid", "verify", first, second, "--json"]
+    done = subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, text=True)
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def main() -> None:
+    """Install, verify twice, say what was seen."""
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        began = time.monotonic()
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else work / "environment"
+        binaries = install(folder.absolute(), checked_wheel())
+        print(f"installed by hash in {time.monotonic() - began:.0f} s: no torch")
+        python = [binaries / "python", "-c", VOICES, work / "voices"]
+        done = subprocess.run(python, cwd=work, check=True, stdout=subprocess.PIPE, text=True)
+        files = sorted(done.stdout.splitlines())
+        same = verify(binaries, files[0], files[1], work)
+        other = verify(binaries, files[0], files[2], work)
+    print(f"one singer:  {same}\ntwo singers: {other}")
+    if not float(str(same["score"])) > float(str(other["score"])):
+        sys.exit("one singer's songs are not closer than two singers'")
+
+
+if __name__ == "__main__":
+    main()
