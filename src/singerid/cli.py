@@ -303,7 +303,10 @@ def _add_segments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--table", metavar="FILE", help="singers to look for (default: whoever is there: A, B, ...)"
     )
-    sub.add_argument("--registry", metavar="PLACE", help="singers to look for: all enrolled ones")
+    sub.add_argument(
+        "--registry", metavar="PLACE", nargs="?", const="",
+        help="look for enrolled singers (default PLACE: $SINGERID_REGISTRY, or the user's own)",
+    )  # fmt: skip
     sub.add_argument(
         "--format", choices=["rttm", "txt", "json"], default="rttm",
         help="of the files in an output folder; txt: labels for Audacity (default: %(default)s)",

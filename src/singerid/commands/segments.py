@@ -90,10 +90,11 @@ def _asked(arguments: argparse.Namespace) -> tuple[Judge, Enrolled | None]:
         table, judge = read_table(arguments.table), load(arguments)
         check_encoder(judge, table.encoder, arguments.table)
         return judge, table
-    if arguments.registry:
+    if arguments.registry is not None:
         from singerid.registry import Registry
+        from singerid.registry.place import default_place
 
-        registry = Registry.open(arguments.registry)
+        registry = Registry.open(default_place(arguments.registry))
         judge = load(arguments, registry)
         check_encoder(judge, registry.encoder, registry.place)
         return judge, registry
