@@ -69,6 +69,20 @@ def test_singers_of_a_table(duet, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_enrolled_singers(duet, tmp_path, monkeypatch):
+    pytest.importorskip("lancedb", reason="the registry needs the extra registry")
+    from singerid.registry import Registry
+    from singerid.table import read_table
+
+    folder, turns = duet
+    monkeypatch.setenv("SINGERID_REGISTRY", str(tmp_path / "enrolled"))
+    registry = Registry.open(tmp_path / "enrolled", create=True)
+    registry.import_table(read_table(folder / "table.parquet"))
+    out = tmp_path / "who.rttm"
+    done("segments", folder / "duet.wav", "-o", out, "--registry")
+    assert confused(turns, out) < 0.2
+
+
 def test_whoever_is_there(duet, tmp_path):
     folder, turns = duet
     done(

@@ -76,11 +76,11 @@ def work(rank, folder):
 @pytest.fixture(scope="module")
 def ranks():
     with tempfile.TemporaryDirectory() as folder:
-        # Forked: they need not import everything anew.
-        multiprocessing.start_processes(work, (folder,), N_RANKS, start_method="fork")
+        multiprocessing.spawn(work, (folder,), nprocs=N_RANKS)
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(N_RANKS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_equal_one_with_the_joint_batch(case, shared, ranks):

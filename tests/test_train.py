@@ -4,8 +4,9 @@ import copy
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
-from multiprocessing import get_context
 
 import pytest
 import torch
@@ -194,15 +195,24 @@ def test_second_interrupt_stops_at_once(runner):
     assert signal.getsignal(signal.SIGINT) == handler
 
 
-def killed_at_seven(runner):
-    runner(on_step=lambda step, figures: os.kill(os.getpid(), 9) if step == 7 else 0)
+PROGRAM = """
+import os, sys
+import test_train
+from singerid.store import Store
+from pathlib import Path
+store, path = Store(sys.argv[1]), Path(sys.argv[2])
+test_train.run.save_input_pictures = lambda *a: None
+test_train.torch.set_num_threads(1)
+runner = test_train.Runner(path, store)
+runner(on_step=lambda step, figures: os.kill(os.getpid(), 9) if step == 7 else 0)
+"""
 
 
+@pytest.mark.slow
 def test_kill_loses_at_most_a_cycle(runner, whole, store):
-    process = get_context("fork").Process(target=killed_at_seven, args=(runner,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    arguments = [sys.executable, "-c", PROGRAM, str(store.path), str(runner.path)]
+    killed = subprocess.run(arguments, cwd=os.path.dirname(__file__), capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert [line["step"] for line in runner.log()] == [2, 4, 4, 6]
     assert run.latest_checkpoint(runner.path).name == "ckpt_4.ckpt"
     assert runner(resume=True).step == 10
