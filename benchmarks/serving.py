@@ -63,7 +63,7 @@ def bare(judge: Judge, paths: list[Path], n: int) -> float:
     return n / (time.perf_counter() - start)
 
 
-def ask(url: str, files: list[bytes], n_clients: int, n_requests: int) -> tuple[float, np.ndarray]:  # type: ignore[type-arg]
+def ask(url: str, files: list[bytes], n_clients: int, n_requests: int) -> tuple[float, np.ndarray]:
     """Requests a second, and the seconds that each took."""
     times: list[float] = []
     errors: list[str] = []
