@@ -3,8 +3,13 @@
 import json
 
 import hypothesis
+
+# Imported here, while no other thread parses: Python 3.11 can fail ("AST constructor recursion
+# depth mismatch") when pytest rewrites a plug-in's module beside other threads.
+import hypothesis.stateful
 import pytest
 import schemathesis
+import schemathesis.specs.openapi.schemas
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.python.asgi import HOST, shutdown_lifespans

@@ -10,9 +10,9 @@ const PAGE = 20;
 
 /** `onchange()` when the registry has changed. Returns { show }. */
 export function startSingers(onchange) {
-  const state = { query: "", offset: 0, controller: null };
+  const state = { query: "", offset: 0, controller: null, shown: "" };
   const [list, trouble, pager] = [find("#singer-list"), find("#singer-error"), find(".pager")];
-  const changed = () => { onchange(); return show(); };
+  const changed = () => { state.shown = ""; onchange(); return show(); };
 
   async function show() {
     state.controller?.abort();
@@ -21,12 +21,22 @@ export function startSingers(onchange) {
       const reply = await api.singers(state.query, state.offset, PAGE, signal);
       if (!reply.singers.length && state.offset) { state.offset = Math.max(0, state.offset - PAGE); return show(); }
       trouble.replaceChildren();
-      list.replaceChildren(...reply.singers.map((one) => singerItem(one, changed)));
-      describe(reply);
+      render(reply);
     } catch (error) {
       if (error.name === "AbortError") return;
       trouble.replaceChildren(errorBox(error, show));
     }
+  }
+
+  /** What has not changed stays as it is, and who was opened stays open. */
+  function render(reply) {
+    const shown = JSON.stringify(reply);
+    if (shown !== state.shown) {
+      const opened = new Set([...list.querySelectorAll("details[open]")].map((one) => one.dataset.singer));
+      list.replaceChildren(...reply.singers.map((one) => singerItem(one, changed, opened.has(one.name))));
+    }
+    state.shown = shown;
+    describe(reply);
   }
 
   function describe({ total, singers }) {
@@ -61,7 +71,7 @@ export function startSingers(onchange) {
 }
 
 /** One singer: a line that opens to the exemplars. */
-function singerItem(singer, changed) {
+function singerItem(singer, changed, open) {
   const body = h("div", { class: "singer-body" });
   const labels = Object.entries(singer.labels ?? {}).map(([key, value]) => `${key}: ${value}`);
   const facts = [count(singer.n_exemplars, "recording"), duration(singer.seconds), ...labels];
@@ -75,6 +85,8 @@ function singerItem(singer, changed) {
       body.replaceChildren(errorBox(error));
     }
   });
+  details.dataset.singer = singer.name;
+  details.open = open;
   return h("li", {}, details);
 }
 
