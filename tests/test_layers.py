@@ -113,8 +113,8 @@ WITHIN = {
         "refusals",
         "access lookups",
         "service",
-        "gate map_view routes_voices server telemetry",
-        "routes_service routes_singers",
+        "gate map_view routes_voices telemetry",
+        "routes_service routes_singers server",
         "app",
     ],
     "resinging": [

@@ -14,6 +14,8 @@ from singerid.web.access import needs_no_token
 from singerid.web.refusals import Refusal, answer_of
 from singerid.web.service import Service
 
+HEAD_BYTES = 16 << 10
+"""Longest head of a request that is read."""
 _LEAST_BYTES_PER_SECOND = 16_384  # of a body, beyond the seconds that it has anyhow
 _CHEAP = 0.1  # of a request that only reads
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64 << 20
@@ -52,6 +54,15 @@ class Gate:
     def _check(self, scope: Scope, headers: Headers, heavy: bool) -> None:
         """Of the head alone; in the order of what it costs."""
         service, path = self._service, scope["path"]
+        # h11 only measures a head that comes in pieces.
+        size = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > HEAD_BYTES:
+            error = SingeridError(
+                "the head of the request is too long", found=f"{size} bytes",
+                expected=f"at most {HEAD_BYTES}",
+            )  # fmt: skip
+            raise Refusal(400, error, "head")
         if service.draining and path not in _ALWAYS:
             raise Refusal(503, SingeridError("the service is stopping"), "stopping", 5)
         if not needs_no_token(path):  # wrong tokens count as well

@@ -15,10 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from singerid.errors import SingeridError
 from singerid.sections import ServeSettings
+from singerid.web.gate import HEAD_BYTES
 from singerid.web.logs import log, set_up_logs
 from singerid.web.service import Service
 
-_HEAD_BYTES = 16 << 10
 _IDLE_SECONDS = 10
 _UNREAD_SECONDS = 60.0  # for a client to read the rest of an answer
 _MOST_CONNECTIONS = 1000
@@ -125,7 +125,7 @@ def run(app: FastAPI, settings: ServeSettings) -> None:
         config = uvicorn.Config(
             app, http=patient, ws="none", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, lifespan="on",
-            h11_max_incomplete_event_size=_HEAD_BYTES, limit_concurrency=_MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=HEAD_BYTES, limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=_IDLE_SECONDS, timeout_graceful_shutdown=5,
         )  # fmt: skip
         host, port = listener.getsockname()[:2]
