@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow check bench format clean
+TOOLS := .venv/tools/bin
+WITH_TOOLS := PATH=$(CURDIR)/$(TOOLS):$$PATH $(TOOLS)/python
+
+.PHONY: help demo test test-slow check bench format clean release lock audit licenses matrix containers
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,19 +21,42 @@ test-slow: .venv/dev ## run the tests with browsers, servers and killed processe
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: .venv/dev ## format, lint and types
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks release
+	$(BIN)/ruff check src tests benchmarks release
 	$(BIN)/mypy
 
 bench: .venv/dev ## speed against references, in one run
 	$(BIN)/python benchmarks/bench.py
 
 format: .venv/dev ## format and fix what can be fixed
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks release
+	$(BIN)/ruff check --fix src tests benchmarks release
+
+release: .venv/tools ## build twice, compare, install by hash, verify, list licenses and parts (two minutes)
+	$(TOOLS)/python release/lock.py --check
+	$(TOOLS)/python release/reproduce.py
+	$(TOOLS)/python release/smoke.py .venv/clean
+	.venv/clean/bin/python release/licenses.py
+	$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file dist/singerid.cdx.json .venv/clean/bin/python
+
+lock: .venv/tools ## write the lock files anew, with the versions of constraints.txt
+	$(WITH_TOOLS) release/lock.py
+
+audit: .venv/tools ## known vulnerabilities of the locked packages (needs the registry's advisories)
+	$(TOOLS)/python release/audit.py
+
+licenses: .venv/dev ## licenses of everything installed; fails on one that is not permissive
+	$(BIN)/python release/licenses.py
+
+matrix: .venv/tools ## tests with each Python and the oldest and locked dependencies (an hour)
+	$(WITH_TOOLS) release/matrix.py
+
+containers: .venv/tools ## lint the Dockerfile
+	$(TOOLS)/hadolint Dockerfile
 
 clean: ## remove the environment and what demo and tests left
-	rm -rf .venv singerid_demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist singerid_demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -42,3 +68,7 @@ clean: ## remove the environment and what demo and tests left
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/train
+
+.venv/tools: release/tools.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r release/tools.txt

@@ -7,6 +7,7 @@ pages to files beside ``docs/`` keep working: those files come along.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -45,7 +46,7 @@ def _place(source: Path, page: Path, target: Path) -> None:
 
     def moved(link: re.Match[str]) -> str:
         place = _on_site(source.parent / link[1], target)
-        return place.relative_to(page.parent, walk_up=True).as_posix()
+        return os.path.relpath(place, page.parent)
 
     page.write_text(LINK.sub(moved, source.read_text("utf-8")), "utf-8")
 

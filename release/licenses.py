@@ -22,10 +22,11 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ALLOWED = frozenset(
+_ALLOWED = (
     "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 HPND ISC MIT MIT-0 MIT-CMU "
-    "PSF-2.0 Python-2.0 Unlicense Zlib".split()
+    "PSF-2.0 Python-2.0 Unlicense Zlib"
 )
+ALLOWED = frozenset(_ALLOWED.split())
 
 EXCEPTIONS = {
     "av": ("BSD-3-Clause + GPL-2.0-or-later", "wheels ship FFmpeg linked to x264 and x265; see "
@@ -41,6 +42,7 @@ EXCEPTIONS = {
 
 BY_FILE = {
     "pyworld-prebuilt": "MIT",
+    "sphn": "Apache-2.0",
     "umap-learn": "BSD-3-Clause",
 }
 """Metadata says nothing or not enough: read in the license file by a person."""
@@ -53,7 +55,7 @@ COPYLEFT_LIBRARIES = {
     "libfftw3": "GPL-2.0-or-later",
     "libreadline": "GPL-3.0-or-later",
 }
-"""Start of a shared library's name to its license. LGPL is left out: separate files are in order."""
+"""Start of a shared library's name to its license. LGPL is left out: separate files will do."""
 
 _WORDS = {
     r"mozilla|^mpl": "MPL-2.0",
@@ -140,8 +142,13 @@ def inspect(distribution: Distribution) -> Finding:
     """Read one installed package."""
     about = distribution.metadata
     name = about["Name"]
+
+    def first(field: str) -> str | None:
+        values = about.get_all(field)
+        return str(values[0]) if values else None
+
     license = BY_FILE.get(canonicalize_name(name)) or license_of(
-        about.get("License-Expression"), about.get_all("Classifier") or [], about.get("License")
+        first("License-Expression"), about.get_all("Classifier") or [], first("License")
     )
     return judge(name, distribution.version, license, shipped_copyleft(distribution.files or ()))
 
@@ -153,6 +160,7 @@ def closure(
 
     A package that is not installed is named, and what it would need is not.
     """
+    waiting: list[tuple[str, frozenset[str]]]
     waiting, seen = [(canonicalize_name(name), frozenset(extras))], set()
     while waiting:
         name, wanted = waiting.pop()
@@ -176,8 +184,8 @@ def main() -> None:
     parser.add_argument("--extra", help="only what this extra of singerid adds")
     arguments = parser.parse_args()
     found = distributions(path=[arguments.path]) if arguments.path else distributions()
-    installed = {canonicalize_name(d.metadata["Name"]): d for d in found}
-    names = set(installed)
+    installed: dict[str, Distribution] = {canonicalize_name(d.metadata["Name"]): d for d in found}
+    names: set[str] = set(installed)
     if arguments.extra:
         base = set(closure(installed, "singerid"))
         names = set(closure(installed, "singerid", [arguments.extra])) - base

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 from packaging.utils import canonicalize_name
+
 from pins import ROOT, pinned, requirements
 
 LOCKS = {"requirements.lock": [], "server.lock": ["web"]}
@@ -40,11 +41,11 @@ def disagreements(lock: str, constraints: str, extras: list[str]) -> list[str]:
             wrong.append(f"{name}: pyproject.toml asks for it, the lock has none")
         elif not requirement.specifier.contains(locked[name][0]):
             wrong.append(f"{name}: locked {locked[name][0]}, pyproject.toml asks for {requirement}")
-    for name, (version, hashes) in locked.items():
+    for package, (version, hashes) in locked.items():
         if hashes == 0:
-            wrong.append(f"{name}: no hash")
-        if name in constrained and constrained[name][0] != version:
-            wrong.append(f"{name}: locked {version}, constraints.txt {constrained[name][0]}")
+            wrong.append(f"{package}: no hash")
+        if package in constrained and constrained[package][0] != version:
+            wrong.append(f"{package}: locked {version}, constraints.txt {constrained[package][0]}")
     if "torch" in locked:
         wrong.append("torch: its hash depends on the build; no lock file can hold it")
     return wrong

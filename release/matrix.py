@@ -20,12 +20,13 @@ import time
 from pathlib import Path
 
 from packaging.version import Version
+
 from pins import ROOT, lower_bound, requirements
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 KINDS = ["oldest", "locked"]
 
-BASE_TESTS = """
+_BASE_TESTS = """
 accompaniment adaptation alarms audio augment backend backgrounds bank batches blas bootstrap
 breakdown calibrate calibration clustering cohort comparison config corpora corpora_known crops
 cycles decimation declared degradations distortion embedder embeddings encoder_graph enrollment
@@ -36,34 +37,43 @@ report_files resemblyzer_package robustness sampling scorer scoring_models segme
 segment_files segments separation silence similarity sklearn_transformer slices store streaming
 svg table throughput timeline tracks trial_files trial_rules trials turns vector_cache
 vectors_file virtual voicing wave_batches worst
-""".split()
+"""
+BASE_TESTS = _BASE_TESTS.split()
 """Test files that can be imported without any extra, test_layers (of the source, not of what it
 runs on) aside."""
+
+NEWER_THAN_OLDEST = {
+    "tests/test_audio.py::test_variable_bit_rate_without_a_count_of_frames": "the test writes its "
+    "MP3 files by av's global_quality; the package only reads them",
+    "tests/test_golden_metrics.py::test_the_generator_writes_this_file": "one value moves by 8.5e-9"
+    " with the BLAS of NumPy 1.26, and the test allows 1e-9",
+}
+"""Tests that need more than the package does, left out with the oldest dependencies, and why."""
 
 
 def interpreter(version: str) -> str | None:
     """A Python of this version that starts: on the PATH, or pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     places = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
-    for place in filter(None, places):
+    for place in map(str, filter(None, places)):
         command = [place, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         said = subprocess.run(command, capture_output=True, text=True)
         if said.stdout.strip() == version:
-            return str(place)
+            return place
     return None
 
 
 def install(python: str, kind: str, folder: Path) -> Path:
     """An environment with the package, its dependencies of one kind, and pytest; its Python."""
     uv = ["uv", "--quiet", "--no-progress"]
-    subprocess.run([*uv, "venv", "--python", python, folder], check=True)
+    subprocess.run([*uv, "venv", "--python", python, str(folder)], check=True)
     inside = folder / "bin" / "python"
-    command = [*uv, "pip", "install", "--python", inside, "--only-binary=:all:"]
-    command += ["--no-binary=singerid", ROOT, "pytest>=8", "hypothesis>=6.100"]
+    command = [*uv, "pip", "install", "--python", str(inside), "--only-binary=:all:"]
+    command += ["--no-binary=singerid", str(ROOT), "pytest>=8.2", "hypothesis>=6.100"]
     command += (
         ["--resolution=lowest-direct"]
         if kind == "oldest"
-        else ["--constraint", ROOT / "constraints.txt"]
+        else ["--constraint", str(ROOT / "constraints.txt")]
     )
     subprocess.run(command, check=True)
     return inside
@@ -73,7 +83,7 @@ def above_bounds(inside: Path) -> list[str]:
     """Direct dependencies whose lower bound is not what got installed, a word each."""
     code = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
     needs = requirements()
-    command = [inside, "-c", code, *(need.name for need in needs)]
+    command = [str(inside), "-c", code, *(need.name for need in needs)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     return [
         f"{need.name} {version}"
@@ -92,7 +102,9 @@ def run(version: str, kind: str) -> bool:
         inside = install(python, kind, Path(folder) / "venv")
         began = time.monotonic()
         tests = [f"tests/test_{name}.py" for name in BASE_TESTS]
-        command = [inside, "-m", "pytest", "--tb=short", "-p", "no:cacheprovider", *tests]
+        command = [str(inside), "-m", "pytest", "--tb=short", "-p", "no:cacheprovider", *tests]
+        if kind == "oldest":
+            command += [f"--deselect={test}" for test in NEWER_THAN_OLDEST]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         above = f"; above the bound: {', '.join(above_bounds(inside))}" if kind == "oldest" else ""

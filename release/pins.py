@@ -57,7 +57,7 @@ def lower_bound(requirement: Requirement) -> str:
 def pinned(text: str) -> dict[str, tuple[str, int]]:
     """Version and number of hashes of each `name==version` in a lock or constraints file."""
     joined = text.replace("\\\n", " ")
-    found = {}
+    found: dict[str, tuple[str, int]] = {}
     for line in joined.splitlines():
         match = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line)
         if match:

@@ -48,18 +48,19 @@ def install(folder: Path, wheel: Path) -> Path:
     """An environment of its own with exactly the locked packages and the wheel; its bin folder."""
     venv.create(folder, with_pip=True, clear=True)
     binaries = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    pip = [binaries / "python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    lock = ["--require-hashes", "--only-binary", ":all:", "-r", ROOT / "release/requirements.lock"]
+    python = str(binaries / "python")
+    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    lock = ["--require-hashes", "--only-binary", ":all:", "-r", f"{ROOT}/release/requirements.lock"]
     subprocess.run([*pip, *lock], check=True)
-    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
-    subprocess.run([binaries / "python", "-m", "pip", "check"], check=True)
-    subprocess.run([binaries / "python", "-c", NO_TORCH], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    subprocess.run([python, "-m", "pip", "check"], check=True)
+    subprocess.run([python, "-c", NO_TORCH], check=True)
     return binaries
 
 
 def verify(binaries: Path, first: str, second: str, work: Path) -> dict[str, object]:
     """What `singerid verify --json` answers, away from the source tree."""
-    command = [binaries / "singerid", "verify", first, second, "--json"]
+    command = [str(binaries / "singerid"), "verify", first, second, "--json"]
     done = subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, text=True)
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
@@ -73,7 +74,7 @@ def main() -> None:
         folder = Path(sys.argv[1]) if len(sys.argv) > 1 else work / "environment"
         binaries = install(folder.absolute(), checked_wheel())
         print(f"installed by hash in {time.monotonic() - began:.0f} s: no torch")
-        python = [binaries / "python", "-c", VOICES, work / "voices"]
+        python = [str(binaries / "python"), "-c", VOICES, str(work / "voices")]
         done = subprocess.run(python, cwd=work, check=True, stdout=subprocess.PIPE, text=True)
         files = sorted(done.stdout.splitlines())
         same = verify(binaries, files[0], files[1], work)

@@ -228,3 +228,16 @@ def test_weights_only(tmp_path, weights):
     for name in ("junk.pt", "missing.pt"):
         with pytest.raises(CheckpointError, match=f"{name}: cannot be loaded as plain weights"):
             load_weights_only(tmp_path / name)
+
+
+def test_altered_tensors_are_refused(tmp_path):
+    """PyTorch itself takes them as they are."""
+    torch.save({"state_dict": {"w": torch.ones(1000)}}, tmp_path / "w.pt")
+    data = bytearray((tmp_path / "w.pt").read_bytes())
+    data[data.index(torch.ones(1000).numpy().tobytes()) + 400] ^= 4
+    (tmp_path / "w.pt").write_bytes(data)
+    words = r"w.pt: cannot be loaded as plain weights; found .*does not match its checksum"
+    with pytest.raises(CheckpointError, match=words):
+        load_weights_only(tmp_path / "w.pt")
+    altered = torch.load(tmp_path / "w.pt", weights_only=True)["state_dict"]["w"]
+    assert not torch.equal(altered, torch.ones(1000))

@@ -14,13 +14,14 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-blas decimation errors frames neighbors objective_line sampling sections segment_errors
-silence throughput turns
+blas decimation errors frames locks neighbors objective_line sampling sections
+segment_errors silence throughput turns
 alarms decoding lettering melody precision pretrained ranks records resing_settings
 separation spec terminal training_sections voicing
 appending audio augment compiling embeddings encoder_graph encoders losses optimization
 projector quality store voices
-card checkpoint features manifest metrics singing statistics table trials vectors_file
+card checkpoint features manifest metrics singing statistics store_check store_writer table
+trials vectors_file
 batches corpora crops extraction health hub mel_network pitch_labels plots report scoring
 slices store_dataset verification virtual voicebank
 config demo front_ends map_page naming pair_scores resident resinging similarity_pairs

@@ -50,6 +50,26 @@ def test_existing_run_is_kept_unless_told(tmp_path, store):
     assert run.make_run_folder(path, False) == path  # empty: nothing to lose
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "notes.txt", "provenance.json"])
+def test_a_run_that_was_killed_when_it_began_can_be_replaced(tmp_path, store, monkeypatch, name):
+    real = run.atomic_write
+
+    def killed(path):
+        if path.name == name:
+            raise KeyboardInterrupt
+        return real(path)
+
+    monkeypatch.setattr(run, "atomic_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "r", store)
+    monkeypatch.undo()
+    with pytest.raises(SingeridError, match=r"r: exists; found a run; go on with --resume, repl"):
+        run.make_run_folder(tmp_path / "r", False)
+    run.make_run_folder(tmp_path / "r", True)
+    make(tmp_path / "r", store)
+    assert not (tmp_path / "r" / ".begun").exists()
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "provenance.json"])
 def test_other_folders_are_never_deleted(tmp_path, name):
     folder = tmp_path / "precious"

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from filelock import FileLock
 
-from singerid import extraction
+from singerid import extraction, store_writer
 from singerid import store as store_module
 from singerid.errors import AudioError, BatchError, StoreError
 from singerid.extraction import extract
@@ -28,7 +28,7 @@ from singerid.spec import FeatureSpec
 from singerid.store import Store
 
 SPEC = FeatureSpec(mel={"n_mels": 8})  # small shards
-PARTS = ("spec.json", "index.jsonl", "recordings.jsonl", "features-*.f32")
+PARTS = ("spec.json", "index.jsonl", "recordings.jsonl", "checksums.json", "features-*.f32")
 
 
 def record(path, seed, seconds=0.6):
@@ -69,7 +69,7 @@ def whole(few, tmp_path_factory):
     """A store of `few` that was never interrupted, in shards of about two recordings."""
     path = tmp_path_factory.mktemp("whole") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "SHARD_BYTES", 3100)
+        patch.setattr(store_writer, "SHARD_BYTES", 3100)
         extract(few, path, SPEC)
     assert len(list(path.glob("*.f32"))) == 3
     return path
@@ -78,7 +78,7 @@ def whole(few, tmp_path_factory):
 @pytest.fixture
 def broken(whole, tmp_path, monkeypatch):
     """A copy of `whole` to be damaged."""
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 3100)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 3100)
     return Path(shutil.copytree(whole, tmp_path / "store"))
 
 
@@ -121,7 +121,7 @@ def test_shards_roll_over(whole, few):
 
 
 def test_a_recording_larger_than_a_shard_has_one_of_its_own(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 10)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 10)
     _, opened = extract(few, tmp_path / "s", SPEC)
     assert [opened.entries[r.id].shard for r in few] == [0, 1, 2, 3, 4]
 
@@ -179,9 +179,10 @@ def test_changed_audio_is_extracted_again(few, tmp_path, monkeypatch):
 def test_a_store_whose_audio_changed_halfway_is_not_taken_for_whole(few, tmp_path):
     extract(few, tmp_path / "s", SPEC)
     listing = tmp_path / "s" / "recordings.jsonl"
-    old = listing.read_bytes()
+    old, sums = listing.read_bytes(), (tmp_path / "s" / "checksums.json").read_bytes()
     extract([*few[:4], dataclasses.replace(few[4], sha256="ff")], tmp_path / "s", SPEC)
     listing.write_bytes(old)  # as if killed before the list was written
+    (tmp_path / "s" / "checksums.json").write_bytes(sums)
     with pytest.raises(
         StoreError, match="1 listed recordings have no features; found r4; run sing"
     ):
@@ -296,9 +297,9 @@ def test_shard_cut_anywhere(broken, few, whole, monkeypatch, shard, size):
     full = file.stat().st_size
     os.truncate(file, size % full)
     entries = Store(broken).entries.values()
-    intact = [e for e in entries if e.shard < shard
-              or (e.shard == shard and (e.start + e.n_frames) * 32 <= size % full)]  # fmt: skip
-    assert resume(broken, few, whole, monkeypatch) == [f"r{i}" for i in range(len(intact), 5)]
+    lost = [e.id for e in entries if e.shard == shard and e.end * 32 > size % full]
+    assert lost
+    assert resume(broken, few, whole, monkeypatch) == lost  # and none of the shards behind it
 
 
 @pytest.mark.parametrize("garbage", [b"\0", b"x" * 999, b"\0" * 4096, b"{\n", b"\n", b"\xff\n{}\n"])
@@ -306,13 +307,11 @@ def test_shard_cut_anywhere(broken, few, whole, monkeypatch, shard, size):
 def test_garbage_behind_the_end(broken, few, whole, monkeypatch, name, garbage):
     with open(broken / name, "ab") as file:
         file.write(garbage)
-    if name == "features-00000.f32":  # not the last shard: never looked at again
-        result, opened = extract(few, broken, SPEC)
-        assert result.n_done == 0
-        for recording in few:
-            opened.check(recording.id)
-    else:
-        assert resume(broken, few, whole, monkeypatch) == []
+    if name == "index.jsonl" and b"\n" in garbage:
+        check_error = pytest.raises(StoreError, match=r"index\.jsonl:6: index line is damaged")
+        with check_error:
+            Store(broken)
+    assert resume(broken, few, whole, monkeypatch) == []
 
 
 @pytest.mark.parametrize("line", [0, 2, 4])
@@ -323,7 +322,7 @@ def test_a_damaged_index_line_is_refused_and_then_made_again(broken, few, whole,
     index.write_bytes(b"".join(lines))
     with pytest.raises(StoreError, match=rf"index\.jsonl:{line + 1}: index line is damaged; found"):
         Store(broken)
-    assert resume(broken, few, whole, monkeypatch) == [f"r{i}" for i in range(line, 5)]
+    assert resume(broken, few, whole, monkeypatch) == [f"r{line}"]
 
 
 @pytest.mark.parametrize("n_written", [0, 3])
@@ -333,11 +332,11 @@ def test_killed_between_frames_and_index(few, whole, tmp_path, monkeypatch, n_wr
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from singerid import extraction\n"
+        "from singerid import extraction, store_writer\n"
         "from singerid.config import FeatureSpec\n"
         "from singerid.records import read_recordings\n"
-        "extraction.SHARD_BYTES = 3100\n"
-        "real, n = extraction.write_all, 0\n"
+        "store_writer.SHARD_BYTES = 3100\n"
+        "real, n = store_writer.write_all, 0\n"
         "def write(handle, data):\n"
         "    global n\n"
         "    n += 1\n"
@@ -345,13 +344,13 @@ def test_killed_between_frames_and_index(few, whole, tmp_path, monkeypatch, n_wr
         "        os.write(handle, data[: len(data) // 2])\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    real(handle, data)\n"
-        "extraction.write_all = write\n"
+        "store_writer.write_all = write\n"
         "spec = FeatureSpec(mel={'n_mels': 8})\n"
         "extraction.extract(read_recordings('m.jsonl'), Path('store'), spec)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(n_written)], cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 3100)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 3100)
     assert resume(tmp_path / "store", few, whole, monkeypatch) == [
         f"r{i}" for i in range(n_written, 5)
     ]
@@ -359,7 +358,7 @@ def test_killed_between_frames_and_index(few, whole, tmp_path, monkeypatch, n_wr
 
 @pytest.mark.parametrize("n_whole", [0, 1, 2, 5])
 def test_full_disk(few, whole, tmp_path, monkeypatch, n_whole):
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 3100)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 3100)
     real, calls = os.write, []
 
     def full(handle, data):
@@ -370,7 +369,7 @@ def test_full_disk(few, whole, tmp_path, monkeypatch, n_whole):
         return real(handle, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction.os, "write", full)
+        patch.setattr(store_writer.os, "write", full)
         with pytest.raises(StoreError) as caught:
             extract(few, tmp_path / "s", SPEC)
     assert str(caught.value) == (
@@ -385,7 +384,7 @@ def test_full_disk(few, whole, tmp_path, monkeypatch, n_whole):
 
 
 def test_full_disk_when_a_shard_is_begun(few, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 3100)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 3100)
     real = os.open
 
     def full(path, *args, **kwargs):
@@ -394,7 +393,7 @@ def test_full_disk_when_a_shard_is_begun(few, whole, tmp_path, monkeypatch):
         return real(path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction.os, "open", full)
+        patch.setattr(store_writer.os, "open", full)
         with pytest.raises(
             StoreError, match="/s: cannot be written; found No space left on device"
         ):
@@ -403,7 +402,7 @@ def test_full_disk_when_a_shard_is_begun(few, whole, tmp_path, monkeypatch):
 
 
 def test_interrupt_by_the_user(few, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 3100)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 3100)
     seen = []
 
     def stop(seconds):
@@ -463,7 +462,14 @@ def test_what_is_no_store(tmp_path):
 @pytest.mark.parametrize(
     "spec", [b"", b"{", b"[]", b'{"mel": {"n_mels": 1}}', b'{"x": 1}', b"\xff"]
 )
-def test_a_damaged_spec(broken, few, spec):
+def test_a_damaged_spec(broken, few, whole, monkeypatch, spec):
+    (broken / "spec.json").write_bytes(spec)
+    with pytest.raises(StoreError, match=r"/store: spec\.json is damaged; found .*; run singerid"):
+        Store(broken)
+    with pytest.raises(StoreError, match=r"spec\.json is damaged"):  # checksums are of SPEC
+        extract(few, broken, FeatureSpec(mel={"n_mels": 9}))
+    assert resume(broken, few, whole, monkeypatch) == []
+    (broken / "checksums.json").unlink()
     (broken / "spec.json").write_bytes(spec)
     for use in (Store, lambda path: extract(few, path, SPEC)):
         with pytest.raises(StoreError, match=r"/store: spec\.json is damaged; found ") as caught:
@@ -482,7 +488,7 @@ def test_flipped_bits_are_found(broken, few, shard):
     file.write_bytes(data)
     opened = Store(broken)
     hit = next(r for r in few if opened.entries[r.id].shard == shard)
-    words = rf"{shard}\.f32: frames do not match their checksum; found recording {hit.id}; delete"
+    words = rf"{shard}\.f32: frames do not match their checksum; found recording {hit.id}; run sin"
     with pytest.raises(StoreError, match=words):
         opened.check(hit.id)
     for recording in few:
@@ -509,6 +515,11 @@ def test_reading_from_a_lost_shard(broken):
 
 def test_a_list_that_names_more_than_there_is(broken, few, tmp_path):
     write_recordings(broken / "recordings.jsonl", [*few, record(tmp_path / "new.wav", 50)])
+    with pytest.raises(
+        StoreError, match=r"recordings\.jsonl does not match its checksum; run sing"
+    ):
+        Store(broken)
+    (broken / "checksums.json").unlink()  # as an older version would have left it
     with pytest.raises(
         StoreError, match="1 listed recordings have no features; found new; run sing"
     ):

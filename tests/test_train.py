@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from singerid import run, task, train
+from singerid import keeper, run, task, train
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.config import ORIGINAL, merge, resolve
 from singerid.data import TrainingData
@@ -233,6 +233,35 @@ def test_outside_the_main_thread(runner, whole):
     thread.start()
     thread.join()
     assert_same_run(runner, whole)
+
+
+def test_killed_before_the_last_encoder_is_kept(runner, whole, monkeypatch):
+    """The last step is in the middle of a cycle: its state counts once all else is saved."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self, task, step, figures):
+        if step == 10:
+            raise Killed
+        real(self, task, step, figures)
+
+    real = keeper.Keeper._save_encoder
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.Keeper, "_save_encoder", killed)
+        with pytest.raises(Killed):
+            runner()
+    assert run.latest_checkpoint(runner.path).name == "ckpt_8.ckpt"
+    runner(resume=True)
+    assert_same_run(runner, whole)
+
+
+def test_a_missing_card_is_written(runner):
+    runner(tiny(steps=4))
+    (runner.path / "MODEL_CARD.md").unlink()
+    with pytest.raises(SingeridError, match="already at step 4"):
+        runner(tiny(steps=4), resume=True)
+    assert (runner.path / "MODEL_CARD.md").exists()
 
 
 def test_seed_makes_another_run(runner, whole):

@@ -6,15 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from threadpoolctl import threadpool_limits
 
 from singerid.errors import AudioError, SingeridError, StoreError
+from singerid.locks import held, holder
 from singerid.records import Recording, atomic_write
 
 Result = TypeVar("Result")
@@ -28,13 +30,16 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         StoreError: another process holds it.
     """
-    try:
-        lock = FileLock(path / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise StoreError(
-            "is being written by another process", where=path, do="wait for it to finish"
-        ) from None
-    with lock:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path / ".lock"))
+        except Timeout:
+            raise StoreError(
+                "is being written by another process", where=path, found=holder(path / ".lock"),
+                do="wait for it to finish",
+            ) from None  # fmt: skip
+        except OSError as error:
+            raise write_error(path, error) from error
         yield
 
 
@@ -73,6 +78,9 @@ def in_turn(
         work: can be sent to another process; a `SingeridError` that it raises is its result.
         n_workers: recordings that are worked on at once.
         make_pool: makes that many workers; not called where one is enough.
+
+    Raises:
+        SingeridError: a worker process was killed.
     """
     with threadpool_limits(1, "blas"):  # workers share the cores already
         if n_workers <= 1 or len(recordings) < 2:
@@ -93,6 +101,11 @@ def in_turn(
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
+        except BrokenProcessPool as error:
+            raise SingeridError(
+                "a worker process has died", found=error, do="most often memory is short: lower "
+                "--workers, then run the same command again",
+            ) from error  # fmt: skip
         finally:  # also when the user interrupts
             pool.shutdown(cancel_futures=True)
 

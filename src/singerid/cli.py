@@ -33,6 +33,7 @@ from singerid.commands.robust import robustness
 from singerid.commands.segments import quality, segments
 from singerid.commands.serve import serve
 from singerid.commands.similarity import similarity
+from singerid.commands.store import store_check, store_repair
 from singerid.commands.training import export, import_weights, train, whiten
 from singerid.commands.vectors import embed, plot, table
 from singerid.config import Config, to_yaml
@@ -130,6 +131,10 @@ def _add_features(sub: argparse.ArgumentParser) -> None:
         "--encoder", metavar="FILE", help="take the front end of this encoder (or of default)"
     )
     _add_workers(sub)
+
+
+def _add_store(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("store", help="feature store")
 
 
 def _add_voices(sub: argparse.ArgumentParser) -> None:
@@ -506,6 +511,7 @@ def _add_nothing(sub: argparse.ArgumentParser) -> None:
 
 
 _GROUPS = {
+    "store": "Feature stores: damage found and taken out.",
     "trials": "Lists of trials: which recordings are compared with which.",
     "singers": "The registry: who is enrolled.",
 }
@@ -518,6 +524,8 @@ _COMMANDS: list[
 ] = [
     ("manifest", manifest, "FILE.jsonl", ["manifest"], _add_manifest),
     ("features", features, "STORE", FRONT_END, _add_features),
+    ("store check", store_check, None, [], _add_store),
+    ("store repair", store_repair, None, [], _add_store),
     ("voices", voices, "BANK", ["bank", *FRONT_END], _add_voices),
     ("resing", resing, "FOLDER|FILE.wav", ["resing"], _add_resing),
     ("train", train, None, [*_TRAIN, *FRONT_END], _add_train),

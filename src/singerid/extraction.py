@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from singerid.appending import (
-    begin_folder,
-    in_turn,
-    locked,
-    open_at,
-    processes,
-    write_all,
-    write_error,
-)
+from singerid.appending import begin_folder, in_turn, locked, processes
 from singerid.errors import BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
-from singerid.records import Recording, write_recordings
+from singerid.records import Recording, atomic_write, write_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import (
+    CHECKSUMS,
     Entry,
     Store,
     holds,
-    map_shard,
-    read_index,
+    read_checksums,
     read_spec,
-    shard_path,
-    source_of,
+    write_checksums,
 )
+from singerid.store_check import drop, inspect
+from singerid.store_writer import StoreWriter
 
 FloatArray = npt.NDArray[np.float32]
 Outcome = tuple[FloatArray, list[str]] | SingeridError
-SHARD_BYTES = 1 << 30
 
 
 @dataclass
@@ -74,7 +63,7 @@ def extract(
     """Extract the features of the recordings that the store does not hold yet.
 
     Files that fail are reported and left out; all others are kept. The shards' bytes do not
-    depend on `n_processes`.
+    depend on `n_processes`. What is damaged is made again, in its old place.
 
     Args:
         recordings: what the store shall hold afterwards.
@@ -91,59 +80,66 @@ def extract(
     _prepare(path, spec)
     with locked(path):
         result = Extraction()
-        failed: set[str] = set()
-        with _Writer(path, spec) as writer:
-            present = set(writer.entries)
-            damaged = _damaged(path, spec, list(writer.entries.values()))
-            result.warnings += [
-                f"{one_line(path)}: frames of {one_line(id)} did not match their checksum; "
-                "made again"
-                for id in sorted(damaged)
-            ]
-            missing = [r for r in recordings if r.id in damaged or not holds(writer.entries, r)]
-            result.n_present = len(recordings) - len(missing)
-            for recording, outcome in analyze(missing, spec, n_processes):
-                if isinstance(outcome, SingeridError):
-                    result.failures.append(outcome)
-                    failed.add(recording.id)
-                else:
-                    frames, warnings = outcome
-                    writer.append(recording, frames)
-                    result.warnings += [f"{one_line(recording.path)}: {w}" for w in warnings]
-                    result.n_done += 1
-                on_progress(recording.duration)
+        found = inspect(path, spec)
+        result.warnings += [f"{finding}; made again" for finding in found.findings]
+        found = drop(path, found)
+        present = set(found.entries)
+        with StoreWriter(path, spec, found.lines, found.index_bytes) as writer:
+            failed = _fill(recordings, writer, spec, n_processes, result, on_progress)
         kept = [r for r in recordings if r.id not in failed]
         result.n_others = len(present - {r.id for r in kept})
         if not kept:
             raise BatchError(f"{one_line(path)}: no recording could be read", result.failures)
+        writer.finish()
+        (path / CHECKSUMS).unlink(missing_ok=True)
         write_recordings(path / "recordings.jsonl", kept)
+        write_checksums(path)
     return result, Store(path)
 
 
-def _damaged(path: Path, spec: FeatureSpec, entries: Sequence[Entry]) -> set[str]:
-    """Recordings whose stored frames are not what was written."""
-    damaged = set()
-    for shard in sorted({entry.shard for entry in entries}):
-        frames = map_shard(path, shard, spec)
-        for entry in entries:
-            if entry.shard == shard:
-                own = frames[entry.start : entry.start + entry.n_frames]
-                if zlib.crc32(np.ascontiguousarray(own).data) != entry.crc32:
-                    damaged.add(entry.id)
-    return damaged
+def _fill(
+    recordings: Sequence[Recording], writer: StoreWriter, spec: FeatureSpec, n_processes: int,
+    result: Extraction, on_progress: Callable[[float], object],
+) -> set[str]:  # fmt: skip
+    """Extract and write what is missing; ids of the recordings that failed."""
+    missing = [r for r in recordings if not holds(writer.entries, r)]
+    result.n_present = len(recordings) - len(missing)
+    failed: set[str] = set()
+    before: Entry | None = None
+    others = iter(recordings)
+    for recording, outcome in analyze(missing, spec, n_processes):
+        while (other := next(others)).id != recording.id:  # it is there
+            before = writer.entries[other.id]
+        if isinstance(outcome, SingeridError):
+            result.failures.append(outcome)
+            failed.add(recording.id)
+        else:
+            frames, warnings = outcome
+            before = writer.write(recording, frames, before)
+            result.warnings += [f"{one_line(recording.path)}: {w}" for w in warnings]
+            result.n_done += 1
+        on_progress(recording.duration)
+    return failed
 
 
 def _prepare(path: Path, spec: FeatureSpec) -> None:
     """Make the folder, or check that it is a store of this spec."""
-    if (path / "spec.json").exists():
-        found = read_spec(path)
-        if found != spec:
-            raise StoreError(
-                "holds features of another spec", where=path, found=_difference(found, spec),
-                do="use another folder, or the settings of the store",
-            )  # fmt: skip
-        return
-    begin_folder(path, spec.model_dump_json(indent=2))
+    file, text = path / "spec.json", f"{_spec_json(spec)}\n".encode()
+    if zlib.crc32(text) == read_checksums(path).get("spec.json"):  # whatever has become of it
+        if not file.exists() or file.read_bytes() != text:
+            with atomic_write(file, "wb") as written:
+                written.write(text)
+    elif not file.exists():
+        begin_folder(path, _spec_json(spec))
+    elif (found := read_spec(path)) != spec:
+        raise StoreError(
+            "holds features of another spec", where=path, found=_difference(found, spec),
+            do="use another folder, or the settings of the store",
+        )  # fmt: skip
+
+
+def _spec_json(spec: FeatureSpec) -> str:
+    return spec.model_dump_json(indent=2)
 
 
 def _difference(found: FeatureSpec, wanted: FeatureSpec) -> str:
@@ -178,61 +174,3 @@ def analyze(
 
 def _analyze_one(recording: Recording, spec: FeatureSpec) -> tuple[FloatArray, list[str]]:
     return extract_file(recording.path, recording.channel, spec)
-
-
-class _Writer:
-    """Appends arrays to the shards and lines to the index of a locked store."""
-
-    def __init__(self, path: Path, spec: FeatureSpec) -> None:
-        self.path, self.spec = path, spec
-        self.entries: dict[str, Entry] = {}
-        self._row_bytes = 4 * spec.n_dims
-        self._shard = self._rows = self._index_bytes = 0
-        self._read_intact()
-
-    def _read_intact(self) -> None:
-        """Entries up to the first damage; all that follows is made again."""
-        with suppress(StoreError):
-            for entry, end in read_index(self.path / "index.jsonl"):
-                file, rows = shard_path(self.path, entry.shard), entry.start + entry.n_frames
-                if not file.exists() or file.stat().st_size < rows * self._row_bytes:
-                    break
-                self.entries[entry.id] = entry
-                self._shard, self._rows, self._index_bytes = entry.shard, rows, end
-
-    def __enter__(self) -> Self:
-        self._index = open_at(self.path / "index.jsonl", self._index_bytes)
-        self._file = open_at(shard_path(self.path, self._shard), self._rows * self._row_bytes)
-        return self
-
-    def append(self, recording: Recording, frames: FloatArray) -> None:
-        """Write frames, then their index line."""
-        data = np.ascontiguousarray(frames, "<f4")
-        try:
-            if self._rows and (self._rows + len(data)) * self._row_bytes > SHARD_BYTES:
-                self._roll_over()
-            entry = Entry(
-                recording.id, source_of(recording), self._shard, self._rows, len(data),
-                zlib.crc32(data.data),
-            )  # fmt: skip
-            write_all(self._file, data.data.cast("B"))
-            write_all(self._index, memoryview((json.dumps(asdict(entry)) + "\n").encode()))
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        self._rows += len(data)
-        self.entries[entry.id] = entry
-
-    def _roll_over(self) -> None:
-        """Go on with the next shard."""
-        file = open_at(shard_path(self.path, self._shard + 1), 0)
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file, self._shard, self._rows = file, self._shard + 1, 0
-
-    def __exit__(self, *exc_info: object) -> None:
-        try:  # frames reach the disk before the lines that name them
-            os.fsync(self._file)
-            os.fsync(self._index)
-        finally:
-            os.close(self._file)
-            os.close(self._index)

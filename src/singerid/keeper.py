@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ class Keeper(Callback):  # type: ignore[misc]
         self.on_step(step, figures)
         if last:
             trainer.should_stop = True
-        if (self.interrupted or last) and not cycle_ends:
+        if last and not cycle_ends:
+            self._write_state(trainer)  # it counts once the encoder is kept (see `_end_cycle`)
+        elif self.interrupted and not cycle_ends:
             self._save_state(trainer)
         if not trainer.enable_validation and (cycle_ends or last):
             self._end_cycle(trainer, pl_module, {})
@@ -114,6 +117,8 @@ class Keeper(Callback):  # type: ignore[misc]
         self.on_cycle(step, train, valid, best)
         if self._cycle_ends(trainer, settings):
             self._save_state(trainer)
+        elif step >= settings.steps:
+            self._publish_state(trainer)
         if self.interrupted and step < settings.steps:
             self._leave(step)
 
@@ -129,24 +134,31 @@ class Keeper(Callback):  # type: ignore[misc]
 
     def _save_state(self, trainer: Any) -> None:
         """Full state as ``ckpt_<step>.ckpt``; the one before it goes once the new one is whole."""
-        target = self.path / f"ckpt_{self.step(trainer)}.ckpt"
+        self._write_state(trainer)
+        self._publish_state(trainer)
+
+    def _write_state(self, trainer: Any) -> None:
+        """Full state in a file that does not count yet."""
+        target = self._target(trainer)
+        with _writing(target, self.path):
+            trainer.save_checkpoint(target.with_suffix(".part"))  # all ranks; the first writes
+
+    def _publish_state(self, trainer: Any) -> None:
+        """Let the state that was written count."""
+        if rank():
+            return
+        target = self._target(trainer)
         partial = target.with_suffix(".part")
-        try:
-            trainer.save_checkpoint(partial)  # all ranks take part, the first writes
-            if rank():
-                return
+        with _writing(target, self.path):
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(partial, target)
-        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-            partial.unlink(missing_ok=True)
-            raise SingeridError(
-                "checkpoint cannot be written", where=target, found=str(error).split("\n")[0],
-                do=f"free space, then: singerid train --resume {self.path}",
-            ) from error  # fmt: skip
         for old in run.checkpoints(self.path):
             if old != target:
                 old.unlink()
+
+    def _target(self, trainer: Any) -> Path:
+        return self.path / f"ckpt_{self.step(trainer)}.ckpt"
 
     def _save_encoder(self, task: SingerTask, step: int, figures: Figures) -> None:
         if rank():
@@ -166,3 +178,20 @@ class Keeper(Callback):  # type: ignore[misc]
             f"stopped at step {step}, everything is saved", where=self.path,
             do=f"go on with: singerid train --resume {self.path}",
         )  # fmt: skip
+
+
+@contextmanager
+def _writing(target: Path, path: Path) -> Iterator[None]:
+    """Say in one line why a checkpoint cannot be written.
+
+    Raises:
+        SingeridError: instead of what Python and torch raise.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        target.with_suffix(".part").unlink(missing_ok=True)
+        raise SingeridError(
+            "checkpoint cannot be written", where=target, found=str(error).split("\n")[0],
+            do=f"free space, then: singerid train --resume {path}",
+        ) from error  # fmt: skip

@@ -9,12 +9,12 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from singerid import plots
 from singerid.batches import BatchSource
@@ -22,10 +22,12 @@ from singerid.config import Config, read_config_file, resolve, to_yaml
 from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError, one_line
 from singerid.features import input_streams
+from singerid.locks import held, holder
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
+_BEGUN = ".begun"
 _CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")
 
 
@@ -37,18 +39,20 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         SingeridError: another process holds it.
     """
     path = Path(os.path.abspath(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=0)
-    except Timeout:
-        raise SingeridError(
-            "is being trained by another process", where=path, do="wait for it, or stop it"
-        ) from None
-    except OSError as error:
-        raise SingeridError(
-            "run folder cannot be made", where=path, found=error.strerror
-        ) from error
-    with lock:
+    file = path.with_name(f".{path.name}.lock")
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(file))
+        except Timeout:
+            raise SingeridError(
+                "is being trained by another process", where=path, found=holder(file),
+                do="wait for it, or stop it",
+            ) from None  # fmt: skip
+        except OSError as error:
+            raise SingeridError(
+                "run folder cannot be made", where=path, found=error.strerror
+            ) from error
         yield
 
 
@@ -65,7 +69,8 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         # Many folders have a config.yaml; with provenance.json beside it, it is ours to delete.
-        is_run = all((path / name).exists() for name in ("config.yaml", "provenance.json"))
+        names = ("config.yaml", "provenance.json")
+        is_run = (path / _BEGUN).exists() or all((path / name).exists() for name in names)
         if not (overwrite and is_run):
             raise SingeridError(
                 "exists", where=path, found="a run" if is_run else "something that is not a run",
@@ -84,12 +89,15 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
 
 def describe_run(path: Path, config: Config, data: TrainingData, notes: str, command: str) -> None:
     """Write configuration, notes and provenance."""
+    begun = path / _BEGUN
+    begun.touch()  # one that is killed here leaves a run, which may be replaced
     write_config(path, config)
     with atomic_write(path / "notes.txt") as file:
         file.write(notes + "\n" if notes else "")
     with atomic_write(path / "provenance.json") as file:
         json.dump(provenance(data, command), file, indent=2)
         file.write("\n")
+    begun.unlink()
 
 
 def write_config(path: Path, config: Config) -> None:

@@ -6,10 +6,11 @@ A store is a folder::
     features-00000.f32 shards: frames of many recordings, little-endian float32, row after row
     index.jsonl        one line per array: id, hash of its audio, shard, first frame, frames, crc32
     recordings.jsonl   the manifest that the store was last completed for
+    checksums.json     crc32 of spec.json and recordings.jsonl, once they belong together
 
 An array counts only when its index line is whole, and the line is written after its frames
 are; so a kill at any moment loses at most the recordings in flight, and nothing half-written
-is ever read. Leftovers behind the last indexed frame are cut off when writing goes on.
+is ever read. `store_check` finds damage and takes it out; `store_writer` fills the gaps.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,11 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.errors import StoreError
-from singerid.records import Recording, read_recordings
+from singerid.records import Recording, atomic_write, read_recordings
 from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 E = TypeVar("E")
+CHECKSUMS = "checksums.json"
+_CHECKED = ("spec.json", "recordings.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class Entry:
     start: int
     n_frames: int
     crc32: int
+
+    @property
+    def end(self) -> int:
+        """The frame of the shard behind its last."""
+        return self.start + self.n_frames
+
+    def to_line(self) -> str:
+        """Its line in the index."""
+        return json.dumps(asdict(self)) + "\n"
 
 
 class Store:
@@ -77,6 +89,11 @@ class Store:
                 "the extraction was not finished", where=path,
                 do="run singerid features again: it goes on where it stopped",
             )  # fmt: skip
+        if altered := altered_files(self.path):
+            raise StoreError(
+                f"{altered[0]} does not match its checksum", where=path,
+                do="run singerid features again: it writes it anew",
+            )  # fmt: skip
         self.recordings = read_recordings(listing)
         self.entries = {e.id: e for e, _ in read_index(self.path / "index.jsonl")}
         if lost := [r.id for r in self.recordings if not holds(self.entries, r)]:
@@ -91,7 +108,7 @@ class Store:
         entry = self.entries[id]
         if entry.shard not in self._shards:
             self._shards[entry.shard] = map_shard(self.path, entry.shard, self.spec)
-        frames = self._shards[entry.shard][entry.start : entry.start + entry.n_frames]
+        frames = self._shards[entry.shard][entry.start : entry.end]
         if len(frames) != entry.n_frames:
             raise StoreError(
                 "shard is cut short", where=shard_path(self.path, entry.shard),
@@ -109,7 +126,7 @@ class Store:
         if zlib.crc32(np.ascontiguousarray(self.features(id)).data) != entry.crc32:
             raise StoreError(
                 "frames do not match their checksum", where=shard_path(self.path, entry.shard),
-                found=f"recording {id}", do="delete the store and extract it again",
+                found=f"recording {id}", do="run singerid features again: it makes what is damaged",
             )  # fmt: skip
 
     def __getstate__(self) -> dict[str, object]:
@@ -130,7 +147,10 @@ def read_spec(path: Path) -> FeatureSpec:
             do="make one: singerid features manifest.jsonl -o STORE",
         ) from error  # fmt: skip
     except ValueError as error:  # of pydantic, or bytes that are no text
-        raise StoreError("spec.json is damaged", where=path, found=str(error)[:80]) from error
+        raise StoreError(
+            "spec.json is damaged", where=path, found=str(error)[:80],
+            do="run singerid features again with the settings of the store: it writes it anew",
+        ) from error  # fmt: skip
 
 
 def shard_path(path: Path, shard: int) -> Path:
@@ -154,6 +174,33 @@ def map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
             "shard cannot be read", where=file, found=error,
             do="run singerid features again: it makes what is missing",
         ) from error  # fmt: skip
+
+
+def write_checksums(path: Path) -> None:
+    """Write down the checksums of the files that belong to a store as a whole.
+
+    Take `checksums.json` away before these files change: a store without it is one that an
+    older version made, or that was interrupted just then; neither is damage.
+    """
+    sums = {name: zlib.crc32((path / name).read_bytes()) for name in _CHECKED}
+    with atomic_write(path / CHECKSUMS) as file:
+        file.write(json.dumps(sums) + "\n")
+
+
+def read_checksums(path: Path) -> dict[str, int]:
+    """What `write_checksums` wrote; nothing if it did not, or if that is damaged itself."""
+    try:
+        sums = json.loads((path / CHECKSUMS).read_text("utf-8"))
+        return {name: int(sums[name]) for name in _CHECKED}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def altered_files(path: Path) -> list[str]:
+    """Names of the files that are not what their checksums were taken of."""
+    known = read_checksums(path)
+    files = [path / name for name in known if (path / name).exists()]
+    return [file.name for file in files if zlib.crc32(file.read_bytes()) != known[file.name]]
 
 
 def source_of(recording: Recording) -> str:
@@ -194,3 +241,14 @@ def read_entries(file: Path, kind: type[E], command: str) -> Iterator[tuple[E, i
                 "index line is damaged", where=f"{file}:{number}", found=line[:60].decode("latin1"),
                 do=f"run singerid {command} again: it makes what is missing",
             ) from error  # fmt: skip
+
+
+def write_index(path: Path, entries: Iterable[Entry]) -> None:
+    """Write the index anew, in the order of places."""
+    with atomic_write(path / "index.jsonl") as file:
+        file.writelines(entry.to_line() for entry in in_place(entries))
+
+
+def in_place(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries in the order of their places, which is that in which a new store is written."""
+    return sorted(entries, key=lambda entry: (entry.shard, entry.start))

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,9 @@ def fit(
     checkpoint = run.latest_checkpoint(path) if resume else None
     first_step = int(checkpoint.stem.removeprefix("ckpt_")) if checkpoint else 0
     if checkpoint and first_step >= config.train.steps and not validate_only:
+        if not (path / "MODEL_CARD.md").exists():  # all that a kill at the very end can cost
+            with suppress(SingeridError):
+                write_model_card(path, alarms=[])
         raise SingeridError(
             f"run is already at step {first_step}", where=path,
             do=f"raise the limit: --train.steps {2 * first_step}",
@@ -226,11 +229,8 @@ def fit(
     if rank() == 0:
         _describe(path, task, config, list(watcher.alarms.said.values()), say)
     step = keeper.step(trainer)
-    reached = step >= config.train.steps
-    reason = "reached the step limit"
-    if not reached:
-        reason = f"no improvement in {config.train.patience} cycles"
-    return Outcome(step, reason, keeper.best)
+    reached, idle = step >= config.train.steps, f"no improvement in {config.train.patience} cycles"
+    return Outcome(step, "reached the step limit" if reached else idle, keeper.best)
 
 
 def _describe(

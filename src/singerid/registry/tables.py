@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from singerid.embeddings import check_same_encoder
 from singerid.errors import MissingExtraError
+from singerid.locks import facts_file, held, holder
 from singerid.registry.exemplar import exemplar_schema
 from singerid.registry.names import RegistryError
 from singerid.registry.place import local_folder
@@ -71,7 +72,12 @@ class Tables:
             if not create:
                 raise _none_at(self.place)
         elif not (self.folder / f"{EXEMPLARS}.lance").exists():
-            ours = {".lock", *(f"{name}.lance" for name in (EXEMPLARS, CLIPS, STAGING))}
+            lock = self.folder / ".lock"
+            ours = {
+                lock.name,
+                facts_file(lock).name,
+                *(f"{name}.lance" for name in (EXEMPLARS, CLIPS, STAGING)),
+            }
             if other := sorted({path.name for path in self.folder.iterdir()} - ours):
                 raise RegistryError(
                     "is no registry", where=self.place, found=f"a folder with {other[0]}",
@@ -164,12 +170,14 @@ class Tables:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", timeout=_LOCK_SECONDS):
+            with held(self.folder / ".lock", _LOCK_SECONDS):
                 yield
         except Timeout as error:
+            who = holder(self.folder / ".lock")
+            found = f"no access after {_LOCK_SECONDS:g} s" + (f", {who}" if who else "")
             raise RegistryError(
                 "another process has been writing for too long", where=self.place,
-                found=f"no access after {_LOCK_SECONDS:g} s", do="see what it does, or try again",
+                found=found, do="see what it does, or try again",
             ) from error  # fmt: skip
 
     def tidy(self, name: str) -> None:
