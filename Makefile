@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 WITH_TOOLS := PATH=$(CURDIR)/$(TOOLS):$$PATH $(TOOLS)/python
 
-.PHONY: help demo test test-slow check bench format clean release lock audit licenses matrix containers
+.PHONY: help demo test test-slow check bench format clean release lock audit licenses matrix containers docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,8 +55,13 @@ matrix: .venv/tools ## tests with each Python and the oldest and locked dependen
 containers: .venv/tools ## lint the Dockerfile
 	$(TOOLS)/hadolint Dockerfile
 
+docs: .venv/train .venv/docs ## the documentation site in build/site; fails on any warning
+	$(BIN)/python docsite/stage.py build/docs
+	rm -rf build/site && .venv/docs/bin/zensical build --clean --strict
+	$(BIN)/python docsite/settle.py build/site
+
 clean: ## remove the environment and what demo and tests left
-	rm -rf .venv dist singerid_demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build singerid_demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -72,3 +77,7 @@ clean: ## remove the environment and what demo and tests left
 .venv/tools: release/tools.txt
 	$(PYTHON) -m venv --clear $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r release/tools.txt
+
+.venv/docs: docsite/requirements.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r docsite/requirements.txt

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,20 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from singerid import corpora, manifest
-from singerid.checkpoint import load_encoder
+from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.records import write_recordings
 from singerid.registry import Registry
 from singerid.sections import ManifestSettings
+from singerid.store import Store
 from singerid.virtual import write_virtual_corpus
 
-CHILD = Path(__file__).with_name("fault_child.py")
+SOURCE = Path(__file__).with_name("fault_library.c")
 TRAIN = """
     --preset original --encoder.hidden_size 16 --encoder.n_layers 1 --encoder.dim 8
     --batch.n_singers 2 --batch.n_partials 2 --batch.partial_frames 32 --train.train_iters 10
     --train.val_iters 1 --train.precision 32 --train.steps 60 --train.learning_rate 1e-2
-    --train.workers 0
 """
 
 
@@ -51,9 +54,9 @@ class Tally:
     Attributes:
         fault: what was done.
         tries: how often.
-        hit: how often it happened before the command was through.
+        hit: how often it was felt: killed before the end, refused, named.
         lost: what an undisturbed run has and the disturbed one does not.
-        left: temporary files that nobody removed.
+        left: temporary files that nobody removed, and processes.
         found: everything that a user would stumble over.
     """
 
@@ -70,35 +73,151 @@ class Tally:
         return f"| {self.fault} | {self.tries} | {self.hit} | {self.lost} | {self.left} | {notes} |"
 
 
+class Child:
+    """A stage in a process of its own, in which the library of faults is loaded."""
+
+    def __init__(self, command: list[str], tally: Path, env: dict[str, str]) -> None:
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self.began, self._tally = time.monotonic(), tally
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said,
+            env=os.environ | env, start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def operations(self) -> bytes:
+        """A letter for each of its operations on files so far, see the library."""
+        return self._tally.read_bytes() if self._tally.exists() else b""
+
+    def end(self) -> int:
+        """Wait for it; its status."""
+        return self.process.wait(600)
+
+    def wait_for_first(self) -> float:
+        """Wait for its first operation on a file, or its end; seconds since its start."""
+        while not self.operations and self.process.poll() is None:
+            time.sleep(0.002)
+        return time.monotonic() - self.began
+
+    def send(self, number: int) -> None:
+        """A signal to it and all of its workers."""
+        os.killpg(self.process.pid, number)
+
+    def workers(self) -> list[int]:
+        """Processes that it, or what it started, has started to work, beside the pools' helpers."""
+        return [
+            pid for pid, (parent, group) in _processes().items()
+            if group == self.process.pid and parent != self.process.pid and pid != group
+        ]  # fmt: skip
+
+    def remains(self) -> int:
+        """Processes of it that are still there some seconds after its end."""
+        for _ in range(100):
+            left = [pid for pid, (_, g) in _processes().items() if g == self.process.pid]
+            if not left:
+                return 0
+            time.sleep(0.1)
+        return len(left)
+
+    def said(self) -> list[str]:
+        """The lines that it wrote for the user."""
+        self._said.seek(0)
+        return self._said.read().strip().splitlines() or ["nothing said"]
+
+    def complaint(self) -> str:
+        """The last line of what it said; a traceback is named as one."""
+        lines = self.said()
+        if any(line.startswith("Traceback") for line in lines):
+            return f"traceback, {lines[-1][:100]}"
+        return lines[-1]
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Parent and group of every process that is not a zombie."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if fields[0] not in "ZX":
+                found[int(entry.name)] = int(fields[1]), int(fields[2])
+    return found
+
+
+@dataclass
+class Undisturbed:
+    """What a stage does when it is left alone.
+
+    Attributes:
+        content: what it makes.
+        operations: a letter for each operation on files of the main process.
+        first: seconds until the first of them.
+        seconds: until the end.
+    """
+
+    content: Any
+    operations: bytes
+    first: float
+    seconds: float
+
+
 class Bench:
-    """A corpus and the stages on it, each in its undisturbed form."""
+    """A corpus and the stages on it, each in its undisturbed form.
+
+    Attributes:
+        folder: where everything lies.
+        made: where the undisturbed stages write.
+        recordings: of the corpus.
+        stages: all of them, by name.
+        chosen: those that are disturbed where any may be.
+    """
 
     def __init__(self, folder: Path, rng: np.random.Generator) -> None:
         self.folder, self.rng, self._n = folder, rng, 0
+        self.library = folder / "faults.so"
+        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", self.library, SOURCE, "-ldl"],
+                       check=True)  # fmt: skip
         listing = write_virtual_corpus(folder / "corpus", 6, 4, 0, 1)
         self.recordings = manifest.build(
             corpora.scan("csv", listing), ManifestSettings()
         ).recordings
         write_recordings(folder / "m.jsonl", self.recordings)
         files = [r.path for r in self.recordings[:3]]
-        m, store, vectors = (str(folder / name) for name in ("m.jsonl", "features", "embed"))
-        self.stages = [
-            Stage("features", lambda at: ["features", m, "-o", str(at), "--workers", "2"], _bytes),
-            Stage("train", lambda at: _train(store, at), _run),
-            Stage("embed", lambda at: ["embed", m, "-o", str(at), "--workers", "2"], _bytes),
-            Stage("table", lambda at: ["table", vectors, "-o", str(at)], _bytes),
+        self.made = folder / "whole"
+        self.made.mkdir()
+        m, store, vectors = folder / "m.jsonl", self.made / "features", self.made / "embed"
+        two, pitch = ["--workers", "2"], ["--pitch.condition", "true"]
+        stages = [
+            Stage("features", lambda at: ["features", str(m), "-o", str(at), *two], _bytes),
+            Stage("features of pitch", lambda at: ["features", str(m), "-o", str(at), *two, *pitch],
+                  _bytes),
+            Stage("train", lambda at: _train(str(store), at, "0"), run_content),
+            Stage("train with workers", lambda at: _train(str(store), at, "2"), run_content),
+            Stage("embed", lambda at: ["embed", str(m), "-o", str(at), *two], _bytes),
+            Stage("table", lambda at: ["table", str(vectors), "-o", str(at)], _bytes),
             Stage("enroll", lambda at: ["enroll", "ann", *files, "--registry", str(at)], _enrolled),
-        ]
-        self.whole: dict[str, Any] = {}
-        self.n_events: dict[str, int] = {}
-        self.seconds: dict[str, float] = {}
-        for stage in self.stages:
-            at = folder / stage.name
-            child = start(stage, at)
-            self.n_events[stage.name], self.seconds[stage.name] = child.ended()
-            if child.status:
+        ]  # fmt: skip
+        self.stages = {stage.name: stage for stage in stages}
+        self.chosen = stages
+        self._known: dict[str, Undisturbed] = {}
+
+    def whole(self, stage: Stage) -> Undisturbed:
+        """A stage as it should be; what it needs is made before."""
+        needs = {"train": "features", "train with workers": "features", "table": "embed"}
+        if stage.name in needs:
+            self.whole(self.stages[needs[stage.name]])
+        if stage.name not in self._known:
+            at = self.made / stage.name
+            child = self.start(stage, at)
+            first = child.wait_for_first()
+            if child.end():
                 sys.exit(f"{stage.name} fails undisturbed: {child.complaint()}")
-            self.whole[stage.name] = stage.content(at)
+            seconds = time.monotonic() - child.began
+            content = stage.content(at)
+            self._known[stage.name] = Undisturbed(content, child.operations, first, seconds)
+        return self._known[stage.name]
 
     def place(self) -> Path:
         """A new folder for one try."""
@@ -107,33 +226,48 @@ class Bench:
         place.mkdir()
         return place
 
-    def finish(self, stage: Stage, at: Path, tally: Tally, **env: str) -> None:
+    def start(self, stage: Stage, at: Path, **env: object) -> Child:
+        """Begin a stage under faults (see the library)."""
+        self._n += 1
+        counted = self.folder / f"tally{self._n}"
+        faults = {"FAULT_PLACE": at.parent, "FAULT_TALLY": counted, "LD_PRELOAD": self.library}
+        words = [sys.executable, "-m", "singerid", *stage.words(at)]
+        given = {name: str(value) for name, value in (faults | env).items()}
+        return Child([str(word) for word in words], counted, given)
+
+    def finish(self, stage: Stage, at: Path, tally: Tally, **env: object) -> None:
         """Run a disturbed stage again; count what went wrong and what is missing."""
-        child = start(stage, at, env=env)
-        child.ended()
-        complaint = child.complaint() if child.status else ""
+        child = self.start(stage, at, **env)
+        status = child.end()
+        complaint = child.complaint() if status else ""
         if complaint and "already at step" not in complaint:  # a run may be through
             tally.found.append(f"{stage.name} cannot go on: {complaint.replace(str(at), '')}")
             tally.lost += 1
-        elif stage.content(at) != self.whole[stage.name]:
+        elif stage.content(at) != self.whole(stage).content:
             tally.found.append(f"{stage.name} differs")
             tally.lost += 1
-        for file in at.parent.rglob(".*"):
-            if file.suffix in (".part", ".holder"):
-                tally.left += 1
+        tally.left += sum(file.suffix in (".part", ".holder") for file in at.parent.rglob("*"))
+
+    def finish_killed(self, stage: Stage, at: Path, child: Child, tally: Tally) -> None:
+        """After a kill: no process may be left; then `finish`."""
+        if left := child.remains():
+            tally.left += left
+            tally.found.append(f"{stage.name}: processes left behind")
+            child.send(signal.SIGKILL)
+        self.finish(stage, at, tally)
 
 
-def _train(store: str, at: Path) -> list[str]:
+def _train(store: str, at: Path, workers: str) -> list[str]:
     if any(at.glob("ckpt_*.ckpt")):
         return ["train", "--resume", str(at)]
-    return [
-        "train",
-        store,
-        "-o",
-        str(at),
-        *TRAIN.split(),
-        *(["--overwrite"] if at.exists() else []),
-    ]
+    again = ["--overwrite"] if at.exists() else []
+    return ["train", store, "-o", str(at), *TRAIN.split(), "--train.workers", workers, *again]
+
+
+def frames(at: Path) -> dict[str, bytes]:
+    """Frames of every recording of a store, wherever they lie."""
+    store = Store(at)
+    return {recording.id: store.features(recording.id).tobytes() for recording in store.recordings}
 
 
 def _bytes(at: Path) -> dict[str, bytes]:
@@ -141,71 +275,27 @@ def _bytes(at: Path) -> dict[str, bytes]:
     return {file.name if file != at else "": file.read_bytes() for file in files}
 
 
-def _run(at: Path) -> dict[str, Any]:
-    """Weights and log of a run; its files also hold the command, which may be another."""
+def run_content(at: Path) -> dict[str, Any]:
+    """All of a run but its pictures, model card and provenance, which names the command."""
     weights = {
         name: tensor.numpy().tobytes()
         for name, tensor in load_encoder(at).encoder.state_dict().items()
     }
-    return weights | {
-        "log": (at / "log.jsonl").read_bytes(),
-        "step": [f.name for f in at.glob("ckpt*")],
-    }
+    checkpoints = {f.name: flat(load_weights_only(f)) for f in at.glob("ckpt*")}
+    texts = {name: (at / name).read_bytes() for name in ("log.jsonl", "config.yaml", "notes.txt")}
+    return {"weights": weights} | checkpoints | texts
+
+
+def flat(value: object) -> object:
+    """What can be compared, of a checkpoint."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
+    if isinstance(value, dict):
+        return [(key, flat(inner)) for key, inner in value.items()]
+    return list(map(flat, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _enrolled(at: Path) -> list[Any]:
     """Singer, audio and vector of every exemplar; its id and its time are always new."""
     exemplars = Registry.open(str(at)).exemplars("ann")
     return sorted((one.singer, one.sha256, tuple(one.vector)) for one in exemplars)
-
-
-class Child:
-    """A stage in a process of its own."""
-
-    def __init__(self, command: list[str], pipe: int, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            command, pass_fds=[pipe], text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | env,
-            start_new_session=True,
-        )  # fmt: skip
-        self.reading = -1
-
-    @property
-    def status(self) -> int:
-        """How it ended."""
-        return self.process.wait()
-
-    def ended(self) -> tuple[int, float]:
-        """Wait; the number of its file operations, and the seconds from the first to the end."""
-        self.first()
-        began = time.monotonic()
-        with os.fdopen(self.reading, "rb") as pipe:
-            count = len(pipe.read()) + 1
-        self.status  # noqa: B018
-        return count, time.monotonic() - began
-
-    def first(self) -> None:
-        """Wait for its first file operation, or its end."""
-        os.read(self.reading, 1)
-
-    def send(self, number: int) -> None:
-        """A signal to it and all of its workers."""
-        os.killpg(self.process.pid, number)
-
-    def complaint(self) -> str:
-        """The last line of what it said, without the folder; more than a line is a traceback."""
-        assert self.process.stderr is not None
-        lines = self.process.stderr.read().strip().splitlines() or ["nothing said"]
-        if any(line.startswith("Traceback") for line in lines):
-            return f"traceback, {lines[-1][:100]}"
-        return lines[-1]
-
-
-def start(stage: Stage, at: Path, fatal: int = 0, env: dict[str, str] | None = None) -> Child:
-    """Begin a stage, which dies just before its `fatal`-th file operation (0: it does not)."""
-    reading, writing = os.pipe()
-    words = [sys.executable, CHILD, at.parent, fatal, writing, *stage.words(at)]
-    child = Child([str(word) for word in words], writing, env or {})
-    os.close(writing)
-    child.reading = reading
-    return child

@@ -1,10 +1,12 @@
 """Faults on purpose: processes killed, disks full, files damaged; what was lost, what was found.
 
-    python benchmarks/faults.py [section ...] [--kills N] [--flips N] [--seed N]
+    python benchmarks/faults.py [section ...] [--kills N] [--writes N] [--tries N] [--flips N]
+        [--seed N] [--stages NAME ...]
 
-Sections: kills, full, readonly, clock, second, store, files (default: all). A stage is disturbed,
-run again as its message says, and must then have made exactly what an undisturbed run makes. Small
-disks need the right to mount; a clock that jumps needs a C compiler. Linux only.
+Sections: kills, writes, full, readonly, reads, crash, clock, second, worker, store, files (default:
+all). A stage is disturbed, run again as its message says, and must then have made exactly what an
+undisturbed run makes. Linux only, with a C compiler (`fault_library.c`); sections full and
+readonly need the right to mount.
 """
 
 from __future__ import annotations
@@ -21,9 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from fault_stages import Bench, Stage, Tally, start
+from fault_stages import Bench, Child, Stage, Tally, flat, frames
 from singerid import store_writer
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.embeddings import read_embeddings
@@ -33,81 +34,87 @@ from singerid.spec import FeatureSpec
 from singerid.store_check import check, repair
 from singerid.table import read_table
 
-CLOCK = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-static long jump(void) { const char *s = getenv("CLOCK_JUMP"); return s ? atol(s) : 0; }
-int clock_gettime(clockid_t id, struct timespec *t) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-    int status = real(id, t);
-    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) t->tv_sec += jump();
-    return status;
-}
-time_t time(time_t *at) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    if (at) *at = t.tv_sec;
-    return t.tv_sec;
-}
-int gettimeofday(struct timeval *at, void *zone) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    at->tv_sec = t.tv_sec;
-    at->tv_usec = t.tv_nsec / 1000;
-    return 0;
-}
-"""
+AGAIN = 0.3
+NO_SPACE = ("No space left", "os error 28", "OutOfSpace")
 
 
 def kills(bench: Bench, n: int) -> Iterator[Tally]:
-    """Half of the kills just before a file operation, half at any time after the first."""
-    for stage in bench.stages:
-        tally = Tally(f"kill -9, {stage.name}")
-        for i in range(n // len(bench.stages)):
+    """Kills at random; three in ten are followed by another one, of what goes on."""
+    for i, stage in enumerate(bench.chosen):
+        tally, n_stages = Tally(f"kill -9, {stage.name}"), len(bench.chosen)
+        while tally.hit < (i + 1) * n // n_stages - i * n // n_stages:
             at = bench.place() / stage.name
-            tally.tries += 1
-            tally.hit += disturb(bench, stage, at, by_time=bool(i % 2))
-            bench.finish(stage, at, tally)
+            child = disturb(bench, stage, at, tally)
+            while bench.rng.random() < AGAIN:
+                child.remains()
+                child = disturb(bench, stage, at, tally)
+            bench.finish_killed(stage, at, child, tally)
             shutil.rmtree(at.parent)
         yield tally
 
 
-def disturb(bench: Bench, stage: Stage, at: Path, by_time: bool, **env: str) -> bool:
-    """Kill a stage; returns whether it was before its end."""
-    if by_time:
-        child = start(stage, at, env=env)
-        child.first()
-        time.sleep(bench.rng.uniform(0, bench.seconds[stage.name]))
-        child.send(signal.SIGKILL)
+def disturb(bench: Bench, stage: Stage, at: Path, tally: Tally, **env: object) -> Child:
+    """Kill a stage, just before an operation on its files or at any time."""
+    whole, tally.tries = bench.whole(stage), tally.tries + 1
+    kind = bench.rng.choice(["operation", "time", "late"])
+    if kind == "operation":
+        number = int(bench.rng.integers(1, len(whole.operations) + 1))
+        child = bench.start(stage, at, FAULT_ACTION="kill", FAULT_AT=number, **env)
     else:
-        n_events = bench.n_events[stage.name]
-        child = start(stage, at, int(bench.rng.integers(1, n_events + 1)), env)
-    child.ended()
-    return child.status == -signal.SIGKILL
+        child = bench.start(stage, at, **env)
+        seconds = whole.seconds
+        if kind == "late":
+            child.wait_for_first()
+            seconds -= whole.first
+        time.sleep(bench.rng.uniform(0, seconds))
+        child.send(signal.SIGKILL)
+    tally.hit += child.end() == -signal.SIGKILL
+    return child
+
+
+def writes(bench: Bench, n: int) -> Iterator[Tally]:
+    """A disk that is full from a write on, for every write (at most `n` of a stage)."""
+    for stage in bench.chosen:
+        if stage.name == "train with workers":  # they write nothing
+            continue
+        n_writes = bench.whole(stage).operations.count(b"w")
+        tally = Tally(f"disk full from a write on, {stage.name} ({n_writes} writes)")
+        for at in spread(n_writes, n):
+            place = bench.place() / stage.name
+            child = bench.start(stage, place, FAULT_ACTION="full", FAULT_AT=at)
+            status = child.end()
+            tally.tries += 1
+            tally.hit += status != 0
+            line = child.complaint()
+            if status and not any(word in line for word in NO_SPACE):
+                tally.found.append(f"write {at}: {stage.name} says: {line[:200]}")
+            bench.finish(stage, place, tally)
+            shutil.rmtree(place.parent)
+        yield tally
+
+
+def spread(n_writes: int, n: int) -> list[int]:
+    """At most `n` of the numbers from 1 to `n_writes`, evenly."""
+    numbers: list[int] = np.unique(np.linspace(1, n_writes, min(n, n_writes)).astype(int)).tolist()
+    return numbers
 
 
 def full(bench: Bench, n: int) -> Iterator[Tally]:
-    """Disks too small by every share; given more room, the command is run again."""
-    for stage in bench.stages:
-        tally = Tally(f"disk full, {stage.name}")
-        files = [bench.folder / stage.name, *(bench.folder / stage.name).rglob("*")]
+    """Small disks of some sizes; given more room, the command is run again."""
+    for stage in bench.chosen:
+        bench.whole(stage)
+        tally = Tally(f"small disk, {stage.name}")
+        files = [bench.made / stage.name, *(bench.made / stage.name).rglob("*")]
         size = sum(-(-f.stat().st_size // 4096) * 4096 for f in files if f.is_file())
-        for i in range(max(n // 10, 1)):
-            with small_disk(bench, max(int(size * (i + 0.5) / max(n // 10, 1)), 4096)) as (
-                place,
-                enlarge,
-            ):
+        for share in (np.arange(n) + 0.5) / n:
+            with small_disk(bench, max(int(size * share), 4096)) as (place, enlarge):
+                child = bench.start(stage, place / stage.name)
+                status = child.end()
                 tally.tries += 1
-                child = start(stage, place / stage.name)
-                child.ended()
-                tally.hit += child.status != 0
-                line = child.complaint() if child.status else ""
-                if child.status and ("No space left" not in line and "os error 28" not in line):
-                    tally.found.append(f"{stage.name} says: {line}")
+                tally.hit += status != 0
+                line = child.complaint()
+                if status and not any(word in line for word in NO_SPACE):
+                    tally.found.append(f"{stage.name} says: {line[:200]}")
                 enlarge()
                 bench.finish(stage, place / stage.name, tally)
         yield tally
@@ -130,84 +137,160 @@ def small_disk(bench: Bench, size: int) -> Iterator[tuple[Path, Callable[[], Non
 
 def readonly(bench: Bench, n: int) -> Iterator[Tally]:
     """A folder that cannot be written, empty and with a finished output in it."""
-    tally = Tally("read-only folder, every stage")
-    for stage in bench.stages:
-        for is_done in (False, True):
+    for is_done in (False, True):
+        what = "a finished output" if is_done else "nothing"
+        tally = Tally(f"read-only folder with {what} in it, every stage")
+        for stage in bench.chosen:
+            bench.whole(stage)
             with small_disk(bench, 1 << 30) as (place, _):
                 at = place / stage.name
                 if is_done:
-                    start(stage, at).ended()
+                    bench.start(stage, at).end()
                 before = stage.content(at) if is_done else None
                 subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-                child = start(stage, at)
-                child.ended()
+                child = bench.start(stage, at)
                 tally.tries += 1
-                tally.hit += child.status != 0
+                tally.hit += (status := child.end()) != 0
                 line = child.complaint()
-                if child.status and "ead-only file system" not in line:
-                    tally.found.append(f"{stage.name} says: {line}")
+                if status and "ead-only file system" not in line:
+                    tally.found.append(f"{stage.name} says: {line[:200]}")
                 subprocess.run(["mount", "-o", "remount,rw", place], check=True)
                 if is_done and stage.content(at) != before:
                     tally.lost += 1
+        yield tally
+
+
+def reads(bench: Bench, n: int) -> Iterator[Tally]:
+    """Audio on a disk or in a network folder that fails for a while, and comes back.
+
+    Recordings that failed come behind the others then, so of a store their frames are compared.
+    """
+    for name in ("features", "features of pitch", "embed", "enroll"):
+        stage, tally = bench.stages[name], Tally(f"audio cannot be read for a while, {name}")
+        content = frames if name.startswith("features") else stage.content
+        bench.whole(stage)
+        whole = content(bench.made / name)
+        for _ in range(n):
+            at = bench.place() / name
+            broken = {"FAULT_AT": int(bench.rng.integers(1, 120)),
+                      "FAULT_FOR": int(bench.rng.integers(1, 40))}  # fmt: skip
+            child = bench.start(stage, at, FAULT_ACTION="broken", **broken,
+                                FAULT_PLACE=bench.folder / "corpus")  # fmt: skip
+            tally.tries += 1
+            tally.hit += (status := child.end()) != 0
+            line = child.complaint()
+            if line.startswith("traceback") or (not status and content(at) != whole):
+                tally.found.append(f"{name} says: {line[:200]}")
+            again = bench.start(stage, at)
+            if again.end() or content(at) != whole:
+                tally.lost += 1
+                tally.found.append(f"{name} differs, says: {again.complaint()[:200]}")
+            shutil.rmtree(at.parent)
+        yield tally
+
+
+def crash(bench: Bench, n: int) -> Iterator[Tally]:
+    """A recording at which the decoder crashes: it alone is left out, and named."""
+    name = "features of pitch"
+    stage, tally = bench.stages[name], Tally(f"decoder crashes at a recording, {name}")
+    bench.whole(stage)
+    whole = frames(bench.made / name)
+    for _ in range(n):
+        at, victim = bench.place() / name, bench.recordings[bench.rng.integers(len(whole))]
+        child = bench.start(stage, at, FAULT_ACTION="crash", FAULT_AT=1, FAULT_PLACE=victim.path)
+        tally.tries += 1
+        child.end()
+        named = [line for line in child.said() if "its worker process died twice" in line]
+        tally.hit += [victim.path in line for line in named] == [True]
+        rest = {id: data for id, data in whole.items() if id != victim.id}
+        tally.lost += frames(at) != rest
+        bench.start(stage, at).end()
+        tally.lost += frames(at) != whole
+        shutil.rmtree(at.parent)
     yield tally
 
 
 def clock(bench: Bench, n: int) -> Iterator[Tally]:
-    """Kills, and a clock that is years off before and after."""
-    source, library = bench.folder / "clock.c", bench.folder / "clock.so"
-    source.write_text(CLOCK)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    for stage in bench.stages:
-        tally = Tally(f"clock jumps between kill and resumption, {stage.name}")
-        for jumps in ((10**8, -(10**8)), (-(10**8), 10**8)):
-            before, after = ({"LD_PRELOAD": str(library), "CLOCK_JUMP": str(j)} for j in jumps)
+    """Kills, and a clock that is years off before and after, or jumps to and fro all the time."""
+    years = 10**8
+    for stage in bench.chosen:
+        tally = Tally(f"clock jumps by years, {stage.name}")
+        bench.whole(stage)
+        for jumps in ((years, -years), (-years, years), ("wild", "wild")):
+            before, after = (
+                {"CLOCK_JUMP": years, "CLOCK_WILD": 1} if jump == "wild" else {"CLOCK_JUMP": jump}
+                for jump in jumps
+            )
             at = bench.place() / stage.name
-            tally.tries += 1
-            tally.hit += disturb(bench, stage, at, False, **before)
+            disturb(bench, stage, at, tally, **before).remains()
             bench.finish(stage, at, tally, **after)
         yield tally
 
 
 def second(bench: Bench, n: int) -> Iterator[Tally]:
     """While one process stands still in the middle of its work, another begins the same."""
-    for stage in bench.stages[:2]:
-        tally = Tally(f"second process, {stage.name}")
-        for _ in range(max(n // 20, 2)):
-            at = bench.place() / stage.name
-            first = start(stage, at)
-            first.first()
-            time.sleep(bench.rng.uniform(0.2, 0.5) * bench.seconds[stage.name])
-            first.send(signal.SIGSTOP)
-            other = start(stage, at)
-            other.ended()
-            line = other.complaint()
+    for name in ("features", "train"):
+        stage, tally = bench.stages[name], Tally(f"second process, {name}: is refused")
+        whole = bench.whole(stage)
+        for _ in range(n):
+            at = bench.place() / name
+            number = int(bench.rng.integers(*(len(whole.operations) * np.array([0.3, 0.8]))))
+            first = bench.start(stage, at, FAULT_ACTION="stop", FAULT_AT=number)
+            while f"{first.process.pid} T" not in _states(first):
+                time.sleep(0.01)
+            other = bench.start(stage, at)
             tally.tries += 1
-            tally.hit += other.status != 0
-            if f"process {first.process.pid} on" not in line:
-                tally.found.append(f"{stage.name} says: {line}")
+            tally.hit += other.end() != 0
+            if f"process {first.process.pid} on" not in (line := other.complaint()):
+                tally.found.append(f"{name} says: {line[:200]}")
             first.send(signal.SIGCONT)
-            first.ended()
-            if first.status or stage.content(at) != bench.whole[stage.name]:
+            if first.end() or stage.content(at) != whole.content:
                 tally.lost += 1
+            shutil.rmtree(at.parent)
         yield tally
-    yield two_enroll(bench, n)
+    for name in ("embed", "table", "enroll"):
+        stage, tally = bench.stages[name], Tally(f"two processes at once, {name}: both are right")
+        whole = bench.whole(stage)
+        for _ in range(n):
+            at = bench.place() / name
+            pair = [bench.start(stage, at), bench.start(stage, at)]
+            tally.tries += 1
+            for child in pair:
+                if child.end():
+                    tally.found.append(f"{name} says: {child.complaint()[:200]}")
+            tally.lost += stage.content(at) != whole.content
+            shutil.rmtree(at.parent)
+        yield tally
 
 
-def two_enroll(bench: Bench, n: int) -> Tally:
-    """Two at once: both are let in, one after the other, and what both give is there once."""
-    stage, tally = bench.stages[-1], Tally("second process, enroll (waits its turn)")
-    for _ in range(max(n // 20, 2)):
-        at = bench.place() / stage.name
-        pair = [start(stage, at), start(stage, at)]
-        for child in pair:
-            child.ended()
-        tally.tries += 1
-        tally.hit += 1
-        for child in pair:
-            if child.status:
-                tally.found.append(f"enroll says: {child.complaint()}")
-        tally.lost += stage.content(at) != bench.whole[stage.name]
-    return tally
+def _states(child: Child) -> str:
+    """Number and state of its main process."""
+    fields = Path(f"/proc/{child.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return f"{child.process.pid} {fields[0]}"
+
+
+def worker(bench: Bench, n: int) -> Iterator[Tally]:
+    """A worker process is killed at any time, as the system does it when memory is short."""
+    for name in ("features of pitch", "train with workers"):
+        stage, tally = bench.stages[name], Tally(f"worker killed, {name}")
+        whole = bench.whole(stage)
+        while tally.hit < n:
+            at = bench.place() / name
+            child = bench.start(stage, at)
+            until = child.began + bench.rng.uniform(0, whole.seconds)
+            while time.monotonic() < until or not child.workers():
+                if child.process.poll() is not None:
+                    break
+                time.sleep(0.005)
+            tally.tries += 1
+            if workers := child.workers():
+                tally.hit += 1
+                os.kill(int(bench.rng.choice(workers)), signal.SIGKILL)
+            if child.end() and (name != "train with workers" or "worker" not in child.complaint()):
+                tally.found.append(f"{name} says: {child.complaint()[:200]}")
+            bench.finish_killed(stage, at, child, tally)
+            shutil.rmtree(at.parent)
+        yield tally
 
 
 def store(bench: Bench, n: int) -> Iterator[Tally]:
@@ -216,34 +299,47 @@ def store(bench: Bench, n: int) -> Iterator[Tally]:
     whole, spec = bench.folder / "shards", FeatureSpec()
     extract(bench.recordings, whole, spec)
     names = sorted(f.name for f in whole.iterdir() if f.name != ".lock")
-    for what in ("a bit flipped", "cut short", "file gone"):
-        tally, made = Tally(f"store, {what}"), 0
-        for i in range(n if what != "file gone" else len(names)):
+    for what in ("a bit flipped", "cut short", "gone"):
+        tally, made = Tally(f"a file of a store, {what}"), 0
+        for i in range(n if what != "gone" else len(names)):
             at = bench.place() / "store"
             shutil.copytree(whole, at)
-            file = at / names[i % len(names)]
-            damage(file, what, bench.rng)
+            name = names[i % len(names)]
+            damage(at / name, what, bench.rng)
             tally.tries += 1
-            try:
-                tally.hit += bool(check(at).findings) or not (at / "checksums.json").exists()
-                repair(at)
-            except SingeridError as error:
-                tally.hit += "spec.json" in str(error)
+            tally.hit += is_named(at, name)
             result, _ = extract(bench.recordings, at, spec)
             made += result.n_done
             same = all((at / name).read_bytes() == (whole / name).read_bytes() for name in names)
             tally.lost += not same
             shutil.rmtree(at.parent)
-        tally.found.append(f"{made / tally.tries:.1f} of {len(bench.recordings)} recordings made "
-                           "again on average")  # fmt: skip
+        tally.found.append(
+            f"{made / tally.tries:.1f} of {len(bench.recordings)} recordings made again on average"
+        )
         yield tally
+
+
+def is_named(at: Path, name: str) -> bool:
+    """Whether `check` names a file that is damaged; then the store is repaired."""
+    try:
+        findings = check(at).findings
+        repair(at)
+    except SingeridError as error:
+        return name in str(error)
+    if name == "checksums.json" and not (at / name).exists():
+        return True  # nothing says that it was ever there
+    if name in ("index.jsonl", "recordings.jsonl") and not findings:
+        return False
+    return any(name in str(finding) for finding in findings) or (
+        name in ("index.jsonl", "recordings.jsonl")  # its consequences are
+    )
 
 
 def damage(file: Path, what: str, rng: np.random.Generator) -> None:
     """Change a file at random."""
     data = bytearray(file.read_bytes())
     position = int(rng.integers(len(data)))
-    if what == "file gone":
+    if what == "gone":
         file.unlink()
     elif what == "cut short":
         os.truncate(file, position)
@@ -254,63 +350,62 @@ def damage(file: Path, what: str, rng: np.random.Generator) -> None:
 
 def files(bench: Bench, n: int) -> Iterator[Tally]:
     """Damage in what else is kept: it is refused, or what is read is the same."""
-    run = bench.folder / "train"
+    for name in ("train", "table"):
+        bench.whole(bench.stages[name])
+    run = bench.made / "train"
     kinds: list[tuple[Path, Callable[[Path], object]]] = [
-        (bench.folder / "embed", lambda p: read_embeddings(p).vectors.tobytes()),
-        (bench.folder / "table", lambda p: read_table(p).centroids.tobytes()),
+        (bench.made / "embed", lambda p: read_embeddings(p).vectors.tobytes()),
+        (bench.made / "table", lambda p: read_table(p).centroids.tobytes()),
         (run / "encoder.safetensors", lambda p: load_encoder(p).fingerprint),
-        (next(run.glob("*.ckpt")), lambda p: _flat(load_weights_only(p))),
+        (next(run.glob("*.ckpt")), lambda p: flat(load_weights_only(p))),
     ]
-    for file, content in kinds:
-        tally = Tally(f"a bit flipped, {file.name.replace('train', 'run')}")
-        intact, copy = content(file), bench.place() / file.name
-        for _ in range(n):
-            shutil.copy(file, copy)
-            damage(copy, "a bit flipped", bench.rng)
-            tally.tries += 1
-            try:
-                now = content(copy)
-            except SingeridError:
-                tally.hit += 1
-            except Exception as error:
-                tally.found.append(f"raises {type(error).__name__}")
-            else:
-                tally.lost += now != intact
-        yield tally
-
-
-def _flat(value: object) -> object:
-    """What can be compared, of a checkpoint."""
-    if isinstance(value, torch.Tensor):
-        return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
-    if isinstance(value, dict):
-        return [(key, _flat(inner)) for key, inner in value.items()]
-    return list(map(_flat, value)) if isinstance(value, (list, tuple)) else value
+    for what in ("a bit flipped", "cut short"):
+        for file, content in kinds:
+            tally = Tally(f"{file.name}, {what}")
+            intact, copy = content(file), bench.place() / file.name
+            for _ in range(n):
+                shutil.copy(file, copy)
+                damage(copy, what, bench.rng)
+                tally.tries += 1
+                try:
+                    now = content(copy)
+                except SingeridError:
+                    tally.hit += 1
+                except Exception as error:
+                    tally.found.append(f"raises {type(error).__name__}")
+                else:
+                    tally.lost += now != intact
+            yield tally
 
 
 SECTIONS = {
-    "kills": kills, "full": full, "readonly": readonly, "clock": clock, "second": second,
-    "store": store, "files": files,
+    "kills": kills, "writes": writes, "full": full, "readonly": readonly, "reads": reads,
+    "crash": crash, "clock": clock, "second": second, "worker": worker, "store": store,
+    "files": files,
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Faults on purpose.")
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)} (default: all)")
-    parser.add_argument("--kills", type=int, default=40, help="in all (default: 40)")
-    parser.add_argument("--flips", type=int, default=200, help="per kind of file (default: 200)")
+    parser.add_argument("--stages", nargs="+", help="of the first four sections and clock")
+    parser.add_argument("--kills", type=int, default=28, help="in all stages (default: 28)")
+    parser.add_argument("--writes", type=int, default=10, help="of a stage (default: 10)")
+    parser.add_argument("--tries", type=int, default=4, help="of other faults (default: 4)")
+    parser.add_argument("--flips", type=int, default=200, help="of a kind of file (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # BLAS sums by its threads
-    rng = np.random.default_rng(arguments.seed)
+    counts = {"kills": arguments.kills, "writes": arguments.writes, "store": arguments.flips,
+              "files": arguments.flips}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), rng)
-        print(
-            "| fault | tries | hit or named | lost | leftovers | found |\n|---|---|---|---|---|---|"
-        )
+        bench = Bench(Path(folder), np.random.default_rng(arguments.seed))
+        if arguments.stages:
+            bench.chosen = [bench.stages[name] for name in arguments.stages]
+        print("| fault | tries | hit or named | lost | leftovers | found |")
+        print("|---|---|---|---|---|---|", flush=True)
         for name in arguments.sections or SECTIONS:
-            n = arguments.flips if name in ("store", "files") else arguments.kills
-            for tally in SECTIONS[name](bench, n):
+            for tally in SECTIONS[name](bench, counts.get(name, arguments.tries)):
                 print(tally.row(), flush=True)
 
 

@@ -16,7 +16,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
-from pathlib import PurePath
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
@@ -29,8 +28,8 @@ _ALLOWED = (
 ALLOWED = frozenset(_ALLOWED.split())
 
 EXCEPTIONS = {
-    "av": ("BSD-3-Clause + GPL-2.0-or-later", "wheels ship FFmpeg linked to x264 and x265; see "
-           "docs/dependencies.md before you pass a wheel or an image on"),
+    "av": ("BSD-3-Clause + GPL-2.0-or-later", "extra ffmpeg: its wheels ship FFmpeg linked to x264 "
+           "and x265; see docs/dependencies.md before you pass them on"),
     "certifi": ("MPL-2.0", "a list of certificates, used unchanged"),
     "hypothesis": ("MPL-2.0", "tests only"),
     "lameenc": ("LGPL-3.0-or-later", "extra separate: demucs asks for it, nothing here calls it"),
@@ -116,14 +115,12 @@ def is_allowed(expression: str) -> bool:
     )
 
 
-def shipped_copyleft(files: Iterable[PurePath]) -> dict[str, str]:
-    """Known GPL libraries among a package's files, and their licenses."""
-    return {
-        library: license
-        for file in files
-        for library, license in COPYLEFT_LIBRARIES.items()
-        if file.name.startswith(library) and re.search(r"\.(so|dylib|dll)\b", file.name)
-    }
+_SHIPPED = re.compile(rf"(?m)(?:^|/)({'|'.join(COPYLEFT_LIBRARIES)})[^/,\n]*\.(?:so|dylib|dll)\b")
+
+
+def shipped_copyleft(record: str) -> dict[str, str]:
+    """Known GPL libraries in a package's list of files (RECORD), and their licenses."""
+    return {library: COPYLEFT_LIBRARIES[library] for library in _SHIPPED.findall(record)}
 
 
 def judge(name: str, version: str, license: str, shipped: dict[str, str]) -> Finding:
@@ -150,7 +147,8 @@ def inspect(distribution: Distribution) -> Finding:
     license = BY_FILE.get(canonicalize_name(name)) or license_of(
         first("License-Expression"), about.get_all("Classifier") or [], first("License")
     )
-    return judge(name, distribution.version, license, shipped_copyleft(distribution.files or ()))
+    record = distribution.read_text("RECORD") or ""  # as text: .files looks for each one
+    return judge(name, distribution.version, license, shipped_copyleft(record))
 
 
 def closure(

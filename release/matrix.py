@@ -4,9 +4,10 @@
     python release/matrix.py 3.13 oldest       one Python, or one kind of dependencies, or both
 
 "oldest" are the lower bounds of pyproject.toml (uv's lowest-direct; the first with a wheel for
-this Python), "locked" those of release/requirements.lock. A Python that is not here is named and
-left out; `--all` makes that an error. Extras are not covered: torch has no CPU wheel here for
-every Python, and its CUDA build is several GB.
+this Python), of the extra `ffmpeg` as well; "locked" are the versions of constraints.txt without
+any extra, so that tests of what FFmpeg reads are skipped. A Python that is not here is named and
+left out; `--all` makes that an error. Other extras are not covered: torch has no CPU wheel here
+for every Python, and its CUDA build is several GB.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ from packaging.version import Version
 from pins import ROOT, lower_bound, requirements
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-KINDS = ["oldest", "locked"]
+EXTRAS: dict[str, list[str]] = {"oldest": ["ffmpeg"], "locked": []}
+KINDS = list(EXTRAS)
 
 _BASE_TESTS = """
 accompaniment adaptation alarms audio augment backend backgrounds bank batches blas bootstrap
 breakdown calibrate calibration clustering cohort comparison config corpora corpora_known crops
 cycles decimation declared degradations distortion embedder embeddings encoder_graph enrollment
 errors evaluate features flags front_ends geometry golden_metrics hardest health identification
-judge labels likelihood lint logistic lossy manifest markup melcepstrum metrics model_files naming
-objective_line pairs pitch pitch_labels players plda plots python_docs quality records report
+judge labels likelihood lint logistic lossy manifest markup melcepstrum metrics model_files mpeg
+naming objective_line pairs pitch pitch_labels players plda plots python_docs quality records report
 report_files resemblyzer_package robustness sampling scorer scoring_models segment_errors
-segment_files segments separation silence similarity sklearn_transformer slices store streaming
-svg table throughput timeline tracks trial_files trial_rules trials turns vector_cache
-vectors_file virtual voicing wave_batches worst
+segment_files segments separation silence similarity sklearn_transformer slices store streaming svg
+table throughput timeline tracks trial_files trial_rules trials turns vector_cache vectors_file
+virtual voicing wave_batches worst
 """
 BASE_TESTS = _BASE_TESTS.split()
-"""Test files that can be imported without any extra, test_layers (of the source, not of what it
+"""Test files that need no extra or skip what does, test_layers (of the source, not of what it
 runs on) aside."""
 
 NEWER_THAN_OLDEST = {
@@ -69,7 +71,8 @@ def install(python: str, kind: str, folder: Path) -> Path:
     subprocess.run([*uv, "venv", "--python", python, str(folder)], check=True)
     inside = folder / "bin" / "python"
     command = [*uv, "pip", "install", "--python", str(inside), "--only-binary=:all:"]
-    command += ["--no-binary=singerid", str(ROOT), "pytest>=8.2", "hypothesis>=6.100"]
+    package = f"{ROOT}[{','.join(EXTRAS[kind])}]" if EXTRAS[kind] else str(ROOT)
+    command += ["--no-binary=singerid", package, "pytest>=8.2", "hypothesis>=6.100"]
     command += (
         ["--resolution=lowest-direct"]
         if kind == "oldest"
@@ -82,7 +85,7 @@ def install(python: str, kind: str, folder: Path) -> Path:
 def above_bounds(inside: Path) -> list[str]:
     """Direct dependencies whose lower bound is not what got installed, a word each."""
     code = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
-    needs = requirements()
+    needs = requirements(EXTRAS["oldest"])
     command = [str(inside), "-c", code, *(need.name for need in needs)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     return [

@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a tiny virtual corpus, its manifest, its feature store."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,19 @@ from singerid.virtual import write_virtual_corpus
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Modules that are imported stay: looking for garbage among them is a seventh of the time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on, only what tests make is looked at."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -241,6 +241,7 @@ def repair(values):
     mel["fmax"] = min(max(mel["fmax"], rate / 4), rate / 2)
     mel["highpass"] = min(mel["highpass"], rate / 4)
     mel["hop_length"] = min(mel["hop_length"], mel["n_fft"])
+    values["manifest"]["valid_share"] *= 0.99  # the sum of two below 1 may be rounded to 1
     values["manifest"]["test_share"] *= 0.99 * (1 - values["manifest"]["valid_share"])
     augment = values["augment"]
     augment["snr_min_db"] = min(augment["snr_min_db"], augment["snr_max_db"])

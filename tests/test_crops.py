@@ -2,7 +2,6 @@
 
 import pickle
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -45,6 +44,7 @@ def write(path, samples, rate, format, subtype):
 
 
 def write_aac(path, samples, rate):
+    av = pytest.importorskip("av", reason="needs the extra ffmpeg")
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=rate)
         stream.layout = "mono"
@@ -260,7 +260,7 @@ def test_no_audio(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"not at all" * 100)
     of = Recording("x", "s", str(tmp_path / "a.wav"), 3.0, 16000)
     with (
-        pytest.raises(AudioError, match=r"a\.wav: is not audio that libsndfile or FFmpeg can"),
+        pytest.raises(AudioError, match=r"a\.wav: is not audio that libsndfile.* can decode"),
         CropReader(16000).open(of),
     ):
         pass

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-blas decimation errors frames locks neighbors objective_line sampling sections
+blas decimation errors frames json_lines locks mpeg neighbors objective_line sampling sections
 segment_errors silence throughput turns
+formats
 alarms decoding lettering melody precision pretrained ranks records resing_settings
 separation spec terminal training_sections voicing
+crew
 appending audio augment compiling embeddings encoder_graph encoders losses optimization
 projector quality store voices
 card checkpoint features manifest metrics singing statistics store_check store_writer table
@@ -157,8 +160,13 @@ def modules():
 MODULES = modules()
 
 
+@cache
 def imported(path):
     """Dotted names that a file imports anywhere, also within functions and for types."""
+    return tuple(_imported(path))
+
+
+def _imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -167,6 +175,7 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def own_imports(name):
     """Modules of this package that a module imports."""
     result = set()

@@ -7,16 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
 
-from singerid import appending, locks
-from singerid.errors import SingeridError, StoreError
+from singerid import appending, locks, run
+from singerid.errors import StoreError
 from singerid.locks import facts_file, held, holder
-from singerid.records import Recording
 
 HOLD = """
 import sys
@@ -119,21 +118,25 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         pass
 
 
-class Dying:
-    """Workers of which one has been killed."""
-
-    def __init__(self, n):
-        pass
-
-    def submit(self, *args):
-        raise BrokenProcessPool("A child process terminated abruptly")
-
-    def shutdown(self, **kwargs):
-        pass
+def test_what_killed_writers_left_is_removed(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    for lock in (appending.locked, run.locked):
+        for name in (".recordings.jsonl.0a1b2c3d.part", "ckpt_40.part", "kept.f32"):
+            (path / name).touch()
+        with lock(path):
+            assert "kept.f32" in os.listdir(path)
+            assert not list(path.glob("*.part"))
 
 
-def test_a_killed_worker_is_explained():
-    recordings = [Recording(name, "s", name, 1, 16000) for name in "ab"]
-    words = "a worker process has died; found A child .* abruptly; most often memory is short: low"
-    with pytest.raises(SingeridError, match=words):
-        list(appending.in_turn(recordings, len, 2, Dying))
+def test_two_begin_a_folder_at_once(tmp_path, monkeypatch):
+    """Who comes second leaves what the first has written; its caller compares it."""
+
+    @contextmanager
+    def locked(path):
+        (path / "spec.json").write_text("of the other")
+        yield
+
+    monkeypatch.setattr(appending, "locked", locked)
+    appending.begin_folder(tmp_path / "store", "{}")
+    assert (tmp_path / "store" / "spec.json").read_text() == "of the other"

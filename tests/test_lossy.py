@@ -8,6 +8,7 @@ import pytest
 from singerid.errors import AudioError, ConfigError, SingeridError
 from singerid.robustness import lossy
 
+pytest.importorskip("av", reason="needs the extra ffmpeg")
 CODECS = sorted(lossy.CODECS)
 
 

@@ -142,3 +142,32 @@ def test_two_candidates_have_no_top_5():
     found = name_recordings(embeddings.vectors, embeddings.singers)
     assert found.n_singers == 2
     assert found.top_5 is None
+
+
+def test_of_very_many_recordings_some_ask_but_all_are_candidates(monkeypatch):
+    embeddings = make(n_singers=10, n_songs=4, takes=2, noise=1.5)
+    everybody = name_recordings(embeddings.vectors, embeddings.singers)
+    monkeypatch.setattr("singerid.naming.MAX_ASKING", 30)
+    some = name_recordings(embeddings.vectors, embeddings.singers)
+    assert (everybody.n, some.n) == (80, 30)
+    assert some.n_singers == everybody.n_singers == 10
+    assert some.top_1 == pytest.approx(everybody.top_1, abs=0.3)
+    assert some == name_recordings(embeddings.vectors, embeddings.singers)
+    assert some != name_recordings(embeddings.vectors, embeddings.singers, seed=1)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    embeddings = make(noise=1.5)
+    whole = name_recordings(embeddings.vectors, embeddings.singers)
+    monkeypatch.setattr("singerid.naming._BLOCK_SCORES", 1)
+    assert name_recordings(embeddings.vectors, embeddings.singers) == whole
+
+
+def test_the_longer_the_lists_the_fewer_are_ranked(monkeypatch):
+    embeddings = make(noise=1.5)
+    every = name_recordings(embeddings.vectors, embeddings.singers)
+    monkeypatch.setattr("singerid.naming._MAX_RANKED", 5 * len(embeddings))
+    few = name_recordings(embeddings.vectors, embeddings.singers)
+    assert 0 < few.mean_average_precision <= 1
+    assert few.mean_average_precision != every.mean_average_precision
+    assert few.top_1 == every.top_1

@@ -353,8 +353,8 @@ def test_places_without_a_registry(tmp_path):
 
 
 def test_a_newer_format_is_refused(registry, monkeypatch):
-    monkeypatch.setattr("singerid.registry.tables.FORMAT", 0)
-    with pytest.raises(RegistryError, match="format of the registry is not known; found 1; exp"):
+    monkeypatch.setattr("singerid.formats.FORMATS", {"registry": 0})
+    with pytest.raises(RegistryError, match=r"registry format 1 is newer than this singerid .know"):
         Registry.open(registry.place)
 
 

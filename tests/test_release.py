@@ -1,7 +1,7 @@
 """What the scripts in release/ decide, without a network: bounds, locks, licenses, audits."""
 
 import sys
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -116,13 +116,26 @@ def test_gpl_is_refused_and_exceptions_hold_for_one_license_only():
 
 
 def test_libraries_in_wheels_count():
-    files = [PurePath("av.libs/libx264-d6533a8d.so.165"), PurePath("av/libx265.py")]
-    shipped = licenses.shipped_copyleft(files)
+    record = """av.libs/libx264-d6533a8d.so.165,sha256=0,9
+av/libx265.py,,
+av/nolibx265.so,,
+libreadline/no.so,,
+"""
+    shipped = licenses.shipped_copyleft(record)
     assert shipped == {"libx264": "GPL-2.0-or-later"}
+    dlls = licenses.shipped_copyleft("libfftw3-3.dll,,1\nav/.dylibs/libx265.215.dylib,,2\n")
+    assert set(dlls) == {"libfftw3", "libx265"}
     assert licenses.judge("av", "1", "BSD-3-Clause", shipped).allowed
     refused = licenses.judge("other", "1", "MIT", shipped)
     assert not refused.allowed
     assert refused.note == "ships libx264"
+
+
+@pytest.mark.parametrize("name", lock.LOCKS)
+def test_what_is_let_in_for_an_extra_is_in_no_lock(name):
+    gpl = {package for package, (known, _) in licenses.EXCEPTIONS.items() if "GPL" in known}
+    assert gpl == {"av", "lameenc", "soxr"}
+    assert gpl & set(pins.pinned(locked(name))) == {"soxr"}  # LGPL, a library of its own
 
 
 def test_everything_installed_here_is_allowed():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -50,6 +51,9 @@ def test_existing_run_is_kept_unless_told(tmp_path, store):
     assert run.make_run_folder(path, False) == path  # empty: nothing to lose
 
 
+NAMES = ("provenance.json", "inputs", "config.yaml", "notes.txt")
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "notes.txt", "provenance.json"])
 def test_a_run_that_was_killed_when_it_began_can_be_replaced(tmp_path, store, monkeypatch, name):
     real = run.atomic_write
@@ -68,6 +72,23 @@ def test_a_run_that_was_killed_when_it_began_can_be_replaced(tmp_path, store, mo
     run.make_run_folder(tmp_path / "r", True)
     make(tmp_path / "r", store)
     assert not (tmp_path / "r" / ".begun").exists()
+
+
+def test_a_run_that_was_killed_when_it_was_replaced_can_be_replaced(tmp_path, store, monkeypatch):
+    path = make(tmp_path / "r", store)
+    (path / "inputs").mkdir()
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    monkeypatch.setattr(type(path), "iterdir", lambda self: iter(map(self.joinpath, NAMES)))
+    with pytest.raises(KeyboardInterrupt):
+        run.make_run_folder(path, True)
+    monkeypatch.undo()
+    assert sorted(os.listdir(path)) == [".begun", "config.yaml", "inputs", "notes.txt"]
+    run.make_run_folder(path, True)
+    assert os.listdir(path) == []
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "provenance.json"])
@@ -132,6 +153,7 @@ def test_log_drops_the_lost_steps_of_a_killed_run(tmp_path):
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert lines[0] == '{"step": 2, "split": "train", "loss": 0.333333, "nan": NaN}'
     with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 3}x\n[3]\n{"stop": 3}\n')  # damaged
         file.write('{"step": 3, "spl')  # killed while writing
     run.RunLog(tmp_path, 4).write("valid", 4, {"loss": 0.5})
     assert (tmp_path / "log.jsonl").read_text().splitlines() == [

@@ -42,6 +42,7 @@ def test_the_bytes(tmp_path):
     )
     write_segments(tmp_path / "a.json", SEGMENTS[:1], "s")
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {
+        "format": 1,
         "recording": "s",
         "segments": [
             {"start": 0.0, "end": 1.25, "singer": "Änne", "probability": 0.9, "score": 0.5}

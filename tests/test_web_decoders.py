@@ -33,8 +33,7 @@ def decode(pool, tmp_path, data, max_seconds=600.0, clip_seconds=0.0):
 
 def opus(seconds):
     """Silence at 6 kbit/s."""
-    import av
-
+    av = pytest.importorskip("av", reason="needs the extra ffmpeg")
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=48_000, options={"frame_duration": "60"})

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from filelock import Timeout
 from threadpoolctl import threadpool_limits
 
+from singerid.crew import Crew
 from singerid.errors import AudioError, SingeridError, StoreError
 from singerid.locks import held, holder
-from singerid.records import Recording, atomic_write
+from singerid.records import Recording, atomic_write, remove_partials
 
 Result = TypeVar("Result")
 _AHEAD_SECONDS = 3600.0  # their default features take 72 MB
@@ -25,10 +26,10 @@ _AHEAD_SECONDS = 3600.0  # their default features take 72 MB
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a folder's lock.
+    """Hold a folder's lock; what killed writers have left there is removed.
 
     Raises:
-        StoreError: another process holds it.
+        StoreError: another process holds it, or the folder cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -40,14 +41,15 @@ def locked(path: Path) -> Iterator[None]:
             ) from None  # fmt: skip
         except OSError as error:
             raise write_error(path, error) from error
+        remove_partials(path)
         yield
 
 
 def begin_folder(path: Path, spec_json: str) -> None:
-    """Make a folder that holds nothing but its spec.
+    """Make a folder that holds nothing but its spec, unless another process has just done so.
 
     Raises:
-        StoreError: it cannot be made, or holds something else.
+        StoreError: it cannot be made, is in use, or holds something else.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,10 @@ def begin_folder(path: Path, spec_json: str) -> None:
             "folder holds something else", where=path, found=sorted(strangers)[0],
             do="use an empty folder",
         )  # fmt: skip
-    with atomic_write(path / "spec.json") as file:
-        file.write(spec_json + "\n")
+    with locked(path):
+        if not (path / "spec.json").exists():
+            with atomic_write(path / "spec.json") as file:
+                file.write(spec_json + "\n")
 
 
 def in_turn(
@@ -80,34 +84,28 @@ def in_turn(
         make_pool: makes that many workers; not called where one is enough.
 
     Raises:
-        SingeridError: a worker process was killed.
+        SingeridError: worker processes cannot live at all. What kills one is an `AudioError` in
+            its turn (see `Crew`), unless the only worker is this process.
     """
     with threadpool_limits(1, "blas"):  # workers share the cores already
         if n_workers <= 1 or len(recordings) < 2:
             for recording in recordings:
                 yield recording, attempt(work, recording)
             return
-        pool = make_pool(n_workers)
-        waiting: deque[tuple[Recording, Future[Result | SingeridError]]] = deque()
+        crew = Crew(partial(attempt, work), n_workers, make_pool)
         ahead = 0.0
         try:
             for recording in recordings:
                 ahead += recording.duration
-                while len(waiting) > n_workers and ahead > _AHEAD_SECONDS:
-                    first, future = waiting.popleft()
+                while len(crew) > n_workers and ahead > _AHEAD_SECONDS:
+                    first, result = crew.take()
                     ahead -= first.duration
-                    yield first, future.result()
-                waiting.append((recording, pool.submit(attempt, work, recording)))
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        except BrokenProcessPool as error:
-            raise SingeridError(
-                "a worker process has died", found=error, do="most often memory is short: lower "
-                "--workers, then run the same command again",
-            ) from error  # fmt: skip
+                    yield first, result
+                crew.put(recording)
+            while len(crew):
+                yield crew.take()
         finally:  # also when the user interrupts
-            pool.shutdown(cancel_futures=True)
+            crew.close()
 
 
 def attempt(work: Callable[[Recording], Result], recording: Recording) -> Result | SingeridError:
@@ -123,8 +121,19 @@ def attempt(work: Callable[[Recording], Result], recording: Recording) -> Result
 def processes(n_workers: int) -> Executor:
     """Workers for what holds the interpreter's lock (pitch, WORLD)."""
     # forkserver: no copy of a parent that may hold threads; workers never import torch.
-    context = get_context("forkserver")
-    return ProcessPoolExecutor(n_workers, context, threadpool_limits, (1, "blas"))
+    return ProcessPoolExecutor(n_workers, get_context("forkserver"), _begin_worker)
+
+
+def _begin_worker() -> None:
+    threadpool_limits(1, "blas")
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else a pool's workers would wait for work for ever after their parent was killed."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def open_at(file: Path, size: int) -> int:

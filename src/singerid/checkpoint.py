@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from singerid.encoders import build_encoder
 from singerid.encoders.whitened import WhitenedEncoder
 from singerid.errors import CheckpointError
+from singerid.formats import FORMATS, check_format
 from singerid.pretrained import path_of
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
 from singerid.training_sections import WHITENED, EncoderSettings
 
-_KEY, _FORMAT = "singerid", 1
+_KEY = "singerid"
 UNWHITENED = {name: EncoderSettings().model_dump()[name] for name in WHITENED}
 """Settings of a network that nothing was joined to."""
 
@@ -71,7 +72,7 @@ def save_encoder(
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     identity = {
-        "format": _FORMAT,
+        "format": FORMATS["encoder"],
         "encoder": settings.model_dump(),
         "features": spec.model_dump(),
         "partial_frames": partial_frames,
@@ -102,8 +103,7 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
         )
     try:
         header = json.loads(metadata[_KEY])
-        if header["format"] != _FORMAT:
-            raise ValueError(f"format {header['format']}, not {_FORMAT}")
+        check_format(header["format"], "encoder", path, CheckpointError)
         settings = EncoderSettings.model_validate({"kind": "lstm", **header["encoder"]})
         spec = FeatureSpec.model_validate(header["features"])
         partial_frames, fingerprint = int(header["partial_frames"]), str(header["fingerprint"])

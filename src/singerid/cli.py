@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 all done; 1 an error, or some items of a batch failed; 2 wrong usage;
         130 interrupted.
     """
-    arguments = _parser().parse_args(argv)
-    arguments.command_line = shlex.join(["singerid", *(sys.argv[1:] if argv is None else argv)])
+    words = sys.argv[1:] if argv is None else argv
+    arguments = _parser(words).parse_args(words)
+    arguments.command_line = shlex.join(["singerid", *words])
     try:
         arguments.run(arguments)
     except SingeridError as error:
@@ -89,11 +90,16 @@ def demo(arguments: argparse.Namespace) -> None:
     run_demo(Path(arguments.output), main, CPUS)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands; if `words` begin with one, the others have no flags.
+
+    There are a thousand flags, and making them takes longer than all the rest of a parser.
+    """
     parser = argparse.ArgumentParser("singerid", description="Who is singing?", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"singerid {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     groups: dict[str, Any] = {"": commands}
+    is_command = bool(words) and words[0] in {command[0].split()[0] for command in _COMMANDS}
     for full_name, run, output, sections, add in _COMMANDS:
         group, _, name = full_name.rpartition(" ")
         if group not in groups:
@@ -103,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
             name, help=run.__doc__, description=run.__doc__, allow_abbrev=False
         )
         sub.set_defaults(run=run)
+        if is_command and list(words[: full_name.count(" ") + 1]) != full_name.split():
+            continue
         if output:
             sub.add_argument("-o", "--output", metavar=output, required=True, help="what to write")
         add(sub)

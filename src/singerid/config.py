@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from singerid.errors import ConfigError
+from singerid.formats import check_format
 from singerid.resing_settings import ChannelSettings, ResingSettings
 from singerid.sections import (
     CalibrateSettings,
@@ -182,6 +183,7 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ConfigError("not a mapping of sections", where=path, found=type(values).__name__)
+    check_format(values.pop("format", 1), "configuration", path, ConfigError)
     return {name: {} if section is None else section for name, section in values.items()}
 
 

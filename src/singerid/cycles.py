@@ -23,13 +23,14 @@ def cycle_size(store: Store, split: str, batch: BatchSettings) -> tuple[int, str
         batch: sizes of a batch and of a partial.
     """
     recordings = [r for r in store.recordings if r.split == split]
-    partials = {r.id: store.entries[r.id].n_frames // batch.partial_frames for r in recordings}
-    usable = Counter(r.singer for r in recordings if partials[r.id] > 0)
+    entries, length = store.entries, batch.partial_frames
+    partials = [entries[r.id].n_frames // length for r in recordings]
+    usable = Counter(r.singer for r, n in zip(recordings, partials, strict=True) if n)
     n_singers, n_recordings = len(usable), sum(usable.values())
     if not n_recordings:
         return 1, f"{split}: no recording of a partial or more"
     per_singer = n_recordings / n_singers
-    per_recording = sum(partials.values()) / n_recordings
+    per_recording = sum(partials) / n_recordings
     n_batches = n_singers // min(batch.n_singers, n_singers)
     n_rounds = int(per_singer * per_recording) // batch.n_partials
     size = max(1, n_batches * n_rounds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from singerid.wave_batches import WaveBatchMaker
 
 FloatArray = npt.NDArray[np.float64]
 _STATISTICS_BATCHES = 50
+_IDENTITY = attrgetter("id", "singer", "split", "sha256", "channel")
 
 
 @dataclass(frozen=True)
@@ -169,5 +171,4 @@ def _data(
 
 def data_fingerprint(recordings: Sequence[Recording]) -> str:
     """Hash of which audio, singers and splits there are."""
-    rows = [[r.id, r.singer, r.split, r.sha256, r.channel] for r in recordings]
-    return fingerprint(sorted(rows))
+    return fingerprint(sorted(map(_IDENTITY, recordings)))

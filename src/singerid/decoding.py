@@ -1,9 +1,9 @@
 """An open audio file as blocks of samples, whatever its format and name.
 
 Files are recognized by their content, never by their name (the ``.m4a`` of DAMP is Ogg Vorbis).
-libsndfile decodes what it knows; FFmpeg (through PyAV) the rest, such as AAC. Most decoders
-take a file that was cut short for a shorter one, so what headers promise is compared with
-what is there.
+libsndfile decodes what it knows: WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, CAF and more. FFmpeg
+(through PyAV, the extra ``ffmpeg``) decodes the rest, such as AAC and WMA. Most decoders take a
+file that was cut short for a shorter one, so what headers promise is compared with what is there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from singerid import mpeg
 from singerid.errors import AudioError, one_line
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,6 +35,24 @@ _LENGTHS: dict[bytes, tuple[int, int, Any, int]] = {
     b".snd": (8, 4, "big", 24),  # Sun AU
 }
 _HEADERLESS = {"aac", "ac3", "eac3", "loas", "mp3"}  # FFmpeg guesses their durations
+
+
+def ffmpeg() -> Any:
+    """The module av, silenced; None if it is not installed. It takes 100 ms to import."""
+    try:
+        import av
+    except ImportError:
+        return None
+    av.logging.set_level(None)
+    return av
+
+
+class _Streamed(soundfile.SoundFile):  # type: ignore[misc]
+    """FLAC of unknown length: without the seek after each read, which fails at the end."""
+
+    def seekable(self) -> bool:
+        """Whatever libsndfile thinks."""
+        return False
 
 
 class Decoder:
@@ -79,28 +98,45 @@ class Decoder:
         self._check_promised_length(size)
         self._check_boxes_of_mp4(size)
         self._check_end_of_ogg(size)
-        counted = self._is_counted()
+        counted = mpeg.is_counted(self._file)
         self._file.seek(0)
         try:
             # A descriptor, as libsndfile would take the format "raw" from a name.
             self._sound = soundfile.SoundFile(self._file.fileno(), closefd=False)
+            if self._sound.format == "MP3" and not counted:
+                self._count_mp3()
         except soundfile.LibsndfileError as error:
             if self._head[:4] == b"caff" and error.code == 3:  # malformed; FFmpeg ignores it
                 raise self._truncated("a chunk that ends too soon", "a whole CAF file") from error
-            self._open_with_ffmpeg()
+            self._open_with_ffmpeg("is not audio that libsndfile can decode")
             return
-        if self._sound.frames >= _UNKNOWN or (self._sound.format == "MP3" and not counted):
-            self._sound.close()
-            self._sound = None
-            self._open_with_ffmpeg()
+        if self._sound is None:
+            self._open_with_ffmpeg("is MPEG audio that does not tell its length")
             return
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         self.n_frames = self._sound.frames
+        if self.n_frames >= _UNKNOWN:
+            self._open_streamed()
+            self.n_frames = sum(map(len, self.blocks()))
+            self._open_streamed()
 
-    def _open_with_ffmpeg(self) -> None:
-        import av  # 100 ms; most corpora never need it
+    def _count_mp3(self) -> None:
+        """Open it anew with the number of its frames, or not at all."""
+        self._sound.close()
+        self._sound = None
+        file = mpeg.with_count(self._file)
+        if file is not None:
+            self._sound = soundfile.SoundFile(file)
 
-        av.logging.set_level(None)
+    def _open_streamed(self) -> None:
+        self._sound.close()
+        self._file.seek(0)
+        self._sound = _Streamed(self._file.fileno(), closefd=False)
+
+    def _open_with_ffmpeg(self, reason: str) -> None:
+        av = ffmpeg()
+        if av is None:
+            raise self._needs_ffmpeg(reason)
         self._file.seek(0)
         # Without its name, by which FFmpeg would take any bytes for raw samples.
         file = SimpleNamespace(read=self._file.read, seek=self._file.seek, tell=self._file.tell)
@@ -126,12 +162,22 @@ class Decoder:
         return float(ticks * stream.time_base)
 
     def _undecodable(self) -> AudioError:
-        printable = self._head[:16].decode("ascii", "backslashreplace")
         return AudioError(
             "is not audio that libsndfile or FFmpeg can decode", where=self.path,
-            found=f"a file that starts with {printable!r}",
-            do="convert it to WAV or FLAC, or remove it",
+            found=self._start(), do="convert it to WAV or FLAC, or remove it",
         )  # fmt: skip
+
+    def _needs_ffmpeg(self, reason: str) -> AudioError:
+        return AudioError(
+            f"{reason}, and FFmpeg is not installed",
+            where=self.path, found=self._start(),
+            do="convert it to WAV or FLAC, or pip install 'singerid[ffmpeg]' "
+            "(adds FFmpeg; its wheels carry GPL libraries, see docs/dependencies.md)",
+        )  # fmt: skip
+
+    def _start(self) -> str:
+        printable = self._head[:16].decode("ascii", "backslashreplace")
+        return f"a file that starts with {printable!r}"
 
     def _check_promised_length(self, size: int) -> None:
         """A file cut short still opens, with fewer samples; its header tells."""
@@ -172,20 +218,6 @@ class Decoder:
         whole = len(page) >= 27 + n_segments + sum(page[27 : 27 + n_segments])
         if not whole or not page[5] & 0x04:
             raise self._truncated("no last page", "an Ogg stream with an end")
-
-    def _is_counted(self) -> bool:
-        """True if an MP3 file starts with a count of its frames (Xing, Info or VBRI).
-
-        Without it libsndfile guesses the length from the first frames, and reads no further.
-        """
-        start = 0
-        if self._head[:3] == b"ID3":  # its length comes as four times 7 bits
-            start = 10 + sum(
-                byte << shift for byte, shift in zip(self._head[6:10], (21, 14, 7, 0), strict=False)
-            )
-        self._file.seek(start)
-        first = self._file.read(192)
-        return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
 
     def _truncated(self, found: str, expected: str) -> AudioError:
         return AudioError(

@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from singerid.errors import MismatchError, SingeridError, one_line
+from singerid.formats import FORMATS, check_format
 from singerid.records import Condition, Recording, atomic_write
 
 _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
 _COLUMNS = ("id", "singer", "split", "path", "seconds", "n_partials", "embedding")
 _ENCODER_KEY, _KIND_KEY = b"singerid.encoder", b"singerid.kind"
+_FORMAT_KEY = b"singerid.format"
 
 
 def normalize(vectors: npt.NDArray[np.floating]) -> FloatArray:
@@ -226,7 +228,8 @@ def write_parquet(
 ) -> None:
     """Write columns with the encoder's fingerprint and the kind of file in the schema metadata."""
     table = pa.table(dict(columns))
-    table = table.replace_schema_metadata({_ENCODER_KEY: encoder, _KIND_KEY: kind})
+    metadata = {_ENCODER_KEY: encoder, _KIND_KEY: kind, _FORMAT_KEY: str(FORMATS[kind])}
+    table = table.replace_schema_metadata(metadata)
     with atomic_write(path, "wb") as file:
         pq.write_table(table, file, write_page_checksum=True)
 
@@ -240,7 +243,8 @@ def read_parquet(
         The table and the encoder's fingerprint.
 
     Raises:
-        SingeridError: missing, damaged, not Parquet, of another kind or without a column.
+        SingeridError: missing, damaged, not Parquet, of another kind or a newer format, or without
+            a column.
     """
     path = Path(path)
     try:
@@ -251,6 +255,9 @@ def read_parquet(
         raise SingeridError(f"cannot read {kind}", where=path, found=error) from error
     metadata = table.schema.metadata or {}
     found = metadata.get(_KIND_KEY, b"unknown").decode("utf-8", "replace")
+    if found == kind:
+        version = metadata.get(_FORMAT_KEY, b"1")
+        check_format(int(version) if version.isdigit() else version, kind, path)
     missing = [name for name in columns if name not in table.column_names]
     if not missing and not pa.types.is_fixed_size_list(table.schema.field("embedding").type):
         missing = ["embedding"]

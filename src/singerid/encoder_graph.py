@@ -19,10 +19,11 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from singerid.errors import CheckpointError
+from singerid.formats import FORMATS, check_format
 from singerid.sections import Section
 from singerid.spec import FeatureSpec
 
-KEY, FORMAT = "singerid", 1
+KEY = "singerid"
 _METADATA, _NAME, _VALUE = 14, 1, 2  # fields of ModelProto; of StringStringEntryProto
 _BYTES = 2  # the wire type of what has a length
 _FIXED = {1: 8, 5: 4}  # bytes of the wire types that have none
@@ -43,7 +44,7 @@ class GraphHeader(Section):
         calibration: a calibration file in base64, if one belongs to it.
     """
 
-    format: int = FORMAT
+    format: int = FORMATS["exported encoder"]
     name: str = Field(min_length=1, max_length=200)
     fingerprint: str = Field(min_length=1, max_length=200)
     spec: FeatureSpec
@@ -118,12 +119,7 @@ def parse_header(model: bytes, where: object) -> GraphHeader:
         )  # fmt: skip
     try:
         values = json.loads(text)
-        version = values["format"]
-        if type(version) is int and version > FORMAT:
-            raise CheckpointError(
-                "was exported by a newer singerid", where=where, found=f"format {version}",
-                expected=f"at most {FORMAT}", do="update singerid",
-            )  # fmt: skip
+        check_format(values["format"], "exported encoder", where, CheckpointError)
         return GraphHeader.model_validate(values)
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise CheckpointError(

@@ -15,6 +15,8 @@ def one_line(value: object) -> str:
     file called ``"a\nb.wav"`` cannot break a report into two lines.
     """
     text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )

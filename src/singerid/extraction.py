@@ -25,6 +25,7 @@ from singerid.store import (
     holds,
     read_checksums,
     read_spec,
+    spec_json,
     write_checksums,
 )
 from singerid.store_check import drop, inspect
@@ -124,22 +125,19 @@ def _fill(
 
 def _prepare(path: Path, spec: FeatureSpec) -> None:
     """Make the folder, or check that it is a store of this spec."""
-    file, text = path / "spec.json", f"{_spec_json(spec)}\n".encode()
+    file, text = path / "spec.json", f"{spec_json(spec)}\n".encode()
     if zlib.crc32(text) == read_checksums(path).get("spec.json"):  # whatever has become of it
         if not file.exists() or file.read_bytes() != text:
-            with atomic_write(file, "wb") as written:
+            with locked(path), atomic_write(file, "wb") as written:
                 written.write(text)
-    elif not file.exists():
-        begin_folder(path, _spec_json(spec))
-    elif (found := read_spec(path)) != spec:
+        return
+    if not file.exists():
+        begin_folder(path, spec_json(spec))
+    if (found := read_spec(path)) != spec:
         raise StoreError(
             "holds features of another spec", where=path, found=_difference(found, spec),
             do="use another folder, or the settings of the store",
         )  # fmt: skip
-
-
-def _spec_json(spec: FeatureSpec) -> str:
-    return spec.model_dump_json(indent=2)
 
 
 def _difference(found: FeatureSpec, wanted: FeatureSpec) -> str:

@@ -27,6 +27,7 @@ from singerid.checkpoint import (
 from singerid.config import read_config_file, resolve
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError
+from singerid.formats import check_format
 from singerid.pretrained import path_of
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings
 from singerid.training_sections import EncoderSettings
@@ -299,6 +300,7 @@ def _read_saved_model(
     path: Path, values: Mapping[str, Any], spec: FeatureSpec | None
 ) -> ForeignWeights:
     """Our own ``saved_model.pt``: its run's configuration says what the weights alone cannot."""
+    check_format(values.get("format", 1), "saved model", path, CheckpointError)
     weights = _named_weights(values["model_state"], "model_state", path)
     file = path.parent / "config.yaml"
     if not file.exists():

@@ -18,10 +18,11 @@ from typing import Any
 from singerid.card import exported_card
 from singerid.encoder_graph import GraphHeader, parse_header, read_model
 from singerid.errors import CheckpointError, MismatchError, MissingExtraError, SingeridError
+from singerid.formats import FORMATS, check_format
 from singerid.records import atomic_write
 
 MODEL, WEIGHTS, CARD, CONFIG = "encoder.onnx", "encoder.safetensors", "README.md", "config.json"
-_LIBRARY, _FORMAT = "singerid", 1
+_LIBRARY = "singerid"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[A-Za-z0-9_]")
 _FILES = (".onnx", ".safetensors", ".pt", ".ts", ".jit", ".ckpt")
 _MEANINGS = {
@@ -168,7 +169,7 @@ def files_of(
 
 def _config(header: GraphHeader) -> bytes:
     values = {
-        "library_name": _LIBRARY, "format": _FORMAT, "name": header.name,
+        "library_name": _LIBRARY, "format": FORMATS["hub folder"], "name": header.name,
         "encoder": header.fingerprint, "dim": header.dim,
         "sample_rate": header.spec.audio.sample_rate,
     }  # fmt: skip
@@ -181,7 +182,9 @@ def _check(model: bytes, config: Path, where: object) -> None:
     if not config.exists():
         return
     try:
-        found = json.loads(config.read_bytes()).get("encoder", header.fingerprint)
+        values = json.loads(config.read_bytes())
+        check_format(values.get("format", 1), "hub folder", config, CheckpointError)
+        found = values.get("encoder", header.fingerprint)
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError("is damaged", where=config, found=str(error)[:80]) from error
     if found != header.fingerprint:

@@ -16,6 +16,7 @@ from torch import Tensor
 from singerid import run
 from singerid.checkpoint import save_encoder
 from singerid.errors import SingeridError
+from singerid.formats import FORMATS
 from singerid.ranks import any_rank, rank
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
@@ -171,7 +172,9 @@ class Keeper(Callback):  # type: ignore[misc]
             self.path / "encoder.safetensors", weights, config.encoder, self.spec, frames, made_by
         )
         with atomic_write(self.path / "saved_model.pt", "wb") as file:
-            torch.save({"step": step, "model_state": weights}, file)
+            torch.save(
+                {"format": FORMATS["saved model"], "step": step, "model_state": weights}, file
+            )
 
     def _leave(self, step: int) -> None:
         raise Interrupted(

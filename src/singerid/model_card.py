@@ -19,6 +19,7 @@ from singerid.checkpoint import EncoderFile, load_encoder
 from singerid.config import Config, read_config_file, resolve
 from singerid.data import data_fingerprint
 from singerid.errors import CheckpointError, SingeridError, one_line
+from singerid.formats import check_format
 from singerid.records import Recording, atomic_write, read_recordings
 
 _MOST_ROWS = 8  # of the learning curve
@@ -103,6 +104,7 @@ def _made(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             "provenance cannot be read", where=path / "provenance.json", found=error
         ) from error
+    check_format(made.get("format", 1), "run", path, CheckpointError)
     return made
 
 

@@ -29,8 +29,10 @@ Vectors = npt.NDArray[np.floating]
 FALSE_ALARM = 0.05  # in the open set; below, the few hundred strangers of most sets say nothing
 MIN_STRANGERS = 100
 MAX_QUERIES = 1000  # of the mean average precision, which ranks recordings, not singers
+_MAX_RANKED = 3 * 10**8  # recordings in all their lists: of a million, fewer queries are made
+MAX_ASKING = 20_000  # recordings, of as many as there may be: a rate is then known to 0.4 points
 MIN_SINGERS = 5
-_BLOCK = 4096  # rows at a time: they fit into the cache
+_BLOCK_SCORES = 1 << 22  # at a time: 32 MiB, of which there are some copies
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Naming:
     """How well recordings are given to their singers; rates are fractions.
 
     Attributes:
-        n: number of recordings that asked.
+        n: number of recordings that asked (at most `MAX_ASKING`).
         n_singers: number of candidates.
         top_1: share whose nearest centroid is their singer's.
         top_1_interval: 95 % interval by a bootstrap over singers; None below 5 singers.
@@ -73,7 +75,9 @@ def name_recordings(
     n_bootstrap: int = 0,
     seed: int = 0,
 ) -> Naming | None:
-    """Ask for every recording whose centroid is nearest.
+    """Ask for every recording whose centroid is nearest; above 20,000, for so many at random.
+
+    Who is asked for is always everybody: centroids are those of all recordings.
 
     Args:
         vectors: `(n, dim)`, unit length.
@@ -81,7 +85,8 @@ def name_recordings(
         songs: song of each ("": a song of its own), or None to leave out the recording only.
         corpora: corpus of each; if given, the candidates are the singers in it.
         n_bootstrap: resamples of the singers behind the interval; 0 for none.
-        seed: of the resamples and of the queries for the mean average precision.
+        seed: of the resamples, of those who ask if not all do, and of the queries for the mean
+            average precision.
 
     Returns:
         The figures; None if no singer has two recordings.
@@ -89,6 +94,9 @@ def name_recordings(
     asking = _Asking(vectors, singers, songs, corpora)
     if not len(asking.rows):
         return None
+    if len(asking.rows) > MAX_ASKING:
+        rng = np.random.default_rng([seed, 5])
+        asking.rows = np.sort(rng.choice(asking.rows, MAX_ASKING, replace=False))
     parts: list[FloatArray] = []
     for scores, right in asking.scores():
         rows = np.arange(len(right))
@@ -142,7 +150,8 @@ class _Asking:
         sums, song_sums = _sums(self.vectors, self.singer), _sums(self.vectors, self.song)
         centroids = unit(sums).T
         corpus_of_singer = self.corpus[np.unique(self.singer, return_index=True)[1]]
-        for rows in np.split(self.rows, range(_BLOCK, len(self.rows), _BLOCK)):
+        block = max(1, min(4096, _BLOCK_SCORES // len(sums)))
+        for rows in np.split(self.rows, range(block, len(self.rows), block)):
             queries, right = self.vectors[rows], self.singer[rows]
             has_other_songs = (n_same_song[rows] < self.n_own[rows])[:, None]
             rest = sums[right] - np.where(has_other_songs, song_sums[self.song[rows]], queries)
@@ -173,18 +182,21 @@ def _open_set(
 
 def _average_precision(asking: _Asking, seed: int) -> float | None:
     """Mean average precision of recordings ranked by recordings; of a sample of the queries."""
-    rows = asking.rows
-    if len(rows) > MAX_QUERIES:
+    rows, n_recordings = asking.rows, len(asking.vectors)
+    n_queries = min(MAX_QUERIES, max(1, _MAX_RANKED // n_recordings))
+    if len(rows) > n_queries:
         rng = np.random.default_rng([seed, 3])
-        rows = np.sort(rng.choice(rows, MAX_QUERIES, replace=False))
+        rows = np.sort(rng.choice(rows, n_queries, replace=False))
     total, n = 0.0, 0
-    for row in rows:
-        others = (asking.song != asking.song[row]) & (asking.corpus == asking.corpus[row])
-        relevant = asking.singer[others] == asking.singer[row]
-        if relevant.any() and not relevant.all():
-            scores = rounded(asking.vectors[others] @ asking.vectors[row])
-            total += mean_average_precision(scores[None], relevant[None])
-            n += 1
+    block = max(1, _BLOCK_SCORES // n_recordings)
+    for some in np.split(rows, range(block, len(rows), block)):
+        for row, scores in zip(some, asking.vectors[some] @ asking.vectors.T, strict=True):
+            others = (asking.song != asking.song[row]) & (asking.corpus == asking.corpus[row])
+            relevant = asking.singer[others] == asking.singer[row]
+            if relevant.any() and not relevant.all():
+                ranked = rounded(scores[others])
+                total += mean_average_precision(ranked[None], relevant[None])
+                n += 1
     return total / n if n else None
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 
 import numpy as np
 
 from singerid import audio
+from singerid.appending import in_turn, processes
 from singerid.errors import SingeridError
 from singerid.features.world import pyworld, track_f0
 from singerid.records import Recording
@@ -45,23 +44,18 @@ def with_median_f0(
     pyworld()  # once here, not once a recording
     failures: list[SingeridError] = []
     labelled: list[Recording] = []
-    context = get_context("forkserver")
-    with ProcessPoolExecutor(max(1, n_processes), context) as pool:
-        for recording, outcome in zip(recordings, pool.map(_median_f0, recordings), strict=True):
-            on_progress(1)
-            if isinstance(outcome, SingeridError):
-                failures.append(outcome)
-            text = "" if isinstance(outcome, SingeridError) else outcome
-            labelled.append(replace(recording, labels={**recording.labels, LABEL: text}))
+    for recording, outcome in in_turn(recordings, _median_f0, n_processes, processes):
+        on_progress(1)
+        if isinstance(outcome, SingeridError):
+            failures.append(outcome)
+        text = "" if isinstance(outcome, SingeridError) else outcome
+        labelled.append(replace(recording, labels={**recording.labels, LABEL: text}))
     return labelled, failures
 
 
-def _median_f0(recording: Recording) -> str | SingeridError:
-    """In Hz with one decimal; an error is a value here, so that the rest goes on."""
-    try:
-        samples, _ = audio.load(recording.path, SAMPLE_RATE, recording.channel)
-        f0 = track_f0(samples, SAMPLE_RATE, fmin=FMIN, frame_period_ms=10.0, where=recording.path)
-    except SingeridError as error:
-        return error
+def _median_f0(recording: Recording) -> str:
+    """In Hz with one decimal."""
+    samples, _ = audio.load(recording.path, SAMPLE_RATE, recording.channel)
+    f0 = track_f0(samples, SAMPLE_RATE, fmin=FMIN, frame_period_ms=10.0, where=recording.path)
     voiced = f0[f0 > 0]
     return f"{np.median(voiced):.1f}" if len(voiced) >= MIN_FRAMES else ""

@@ -8,12 +8,14 @@ import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
 from singerid.errors import ManifestError, one_line
+from singerid.formats import check_format
+from singerid.json_lines import LARGE, build, copy_of, mappings, no_collection, read_columns
 
 SPLITS = ("train", "valid", "test")
 CHANNELS = ("mix", "left", "right")
@@ -71,6 +73,9 @@ class Recording:
     def from_fields(cls, fields: dict[str, Any], where: str) -> Self:
         """Build a recording from parsed fields, checking each (see `from_json`)."""
         known = {f.name for f in dataclasses.fields(cls)}
+        if "format" in fields:
+            fields = dict(fields)
+            check_format(fields.pop("format"), "manifest", where, ManifestError)
         if unknown := sorted(fields.keys() - known):
             raise ManifestError(
                 f"unknown field {unknown[0]!r}", where=where, expected=", ".join(sorted(known)),
@@ -219,6 +224,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         raise
 
 
+def remove_partials(folder: str | os.PathLike[str]) -> None:
+    """Remove what writers that were killed have left in a folder which this process has locked."""
+    for file in Path(folder).glob("*.part"):
+        with suppress(OSError):
+            file.unlink()
+
+
 def write_recordings(path: str | os.PathLike[str], recordings: Iterable[Recording]) -> None:
     """Write a manifest, one recording a line, atomically."""
     with atomic_write(path) as file:
@@ -233,6 +245,8 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     """
     path = Path(path)
     try:
+        if path.stat().st_size >= LARGE and (found := _read_plain(path)):
+            return found
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
@@ -258,6 +272,46 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     if not recordings:
         raise ManifestError("the manifest lists no recordings", where=path)
     return recordings
+
+
+TYPES = {
+    "id": "string", "singer": "string", "path": "string", "duration": "double",
+    "sample_rate": "int64", "channels": "int64", "channel": "string", "split": "string",
+    "sha256": "string",
+}  # fmt: skip
+_DEFAULTS = {"channels": 1, "channel": "mix", "split": "train", "sha256": ""}
+
+
+def _read_plain(path: Path) -> list[Recording] | None:
+    """A large manifest column by column; None if a line needs to be looked at."""
+    with no_collection():
+        found = read_columns(path.read_bytes(), TYPES, "labels", copy_of(path))
+        if found is None:
+            return None
+        columns, labels = found
+        for name, default in _DEFAULTS.items():
+            column = columns[name]
+            if None in column:
+                columns[name] = [default if value is None else value for value in column]
+        n = len(columns["id"])
+        seconds, numbers = columns["duration"], {*columns["sample_rate"], *columns["channels"]}
+        is_right = (
+            all(map(all, (columns["id"], columns["singer"], columns["path"])))
+            and len(set(columns["id"])) == n
+            and None not in seconds and 0 <= min(seconds) <= max(seconds) <= sys.float_info.max
+            and None not in numbers and min(numbers) >= 1
+            and set(CHANNELS).issuperset(columns["channel"])
+            and set(SPLITS).issuperset(columns["split"])
+            and labels.keys().isdisjoint({*TYPES, "embedding"})
+        )  # fmt: skip
+        if not is_right:
+            return None
+        folder = path.parent.absolute()
+        columns["path"] = [
+            name if name[0] == "/" or os.path.isabs(name) else str(folder / name)
+            for name in columns["path"]
+        ]
+        return build(Recording, columns | {"labels": mappings(labels, n)})
 
 
 def columns_of(recordings: Sequence[Recording]) -> dict[str, Sequence[str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from singerid.config import Config, read_config_file, resolve, to_yaml
 from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError, one_line
 from singerid.features import input_streams
+from singerid.formats import FORMATS
 from singerid.locks import held, holder
-from singerid.records import atomic_write
+from singerid.records import atomic_write, remove_partials
 from singerid.spec import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
@@ -34,6 +36,8 @@ _CHECKPOINT = re.compile(r"ckpt_(\d+)\.ckpt")
 @contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let no other process train or replace a run; the lock lies beside its folder.
+
+    What killed writers have left in it is removed.
 
     Raises:
         SingeridError: another process holds it.
@@ -53,6 +57,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
             raise SingeridError(
                 "run folder cannot be made", where=path, found=error.strerror
             ) from error
+        remove_partials(path)
         yield
 
 
@@ -77,7 +82,7 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
                 do="go on with --resume, replace it with --overwrite, or choose another name"
                 if is_run else "choose another folder",
             )  # fmt: skip
-        shutil.rmtree(path)
+        _clear(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -85,6 +90,19 @@ def make_run_folder(path: str | os.PathLike[str], overwrite: bool) -> Path:
             "run folder cannot be made", where=path, found=error.strerror
         ) from error
     return path
+
+
+def _clear(path: Path) -> None:
+    """Remove all that is in a run; what a kill leaves of it is still known to be one."""
+    begun = path / _BEGUN
+    with suppress(OSError):  # on a full disk, removing is what helps
+        begun.touch()
+    for child in path.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child != begun:
+            child.unlink()
+    begun.unlink(missing_ok=True)
 
 
 def describe_run(path: Path, config: Config, data: TrainingData, notes: str, command: str) -> None:
@@ -95,7 +113,7 @@ def describe_run(path: Path, config: Config, data: TrainingData, notes: str, com
     with atomic_write(path / "notes.txt") as file:
         file.write(notes + "\n" if notes else "")
     with atomic_write(path / "provenance.json") as file:
-        json.dump(provenance(data, command), file, indent=2)
+        json.dump({"format": FORMATS["run"]} | provenance(data, command), file, indent=2)
         file.write("\n")
     begun.unlink()
 
@@ -103,7 +121,7 @@ def describe_run(path: Path, config: Config, data: TrainingData, notes: str, com
 def write_config(path: Path, config: Config) -> None:
     """Write ``config.yaml``: what the run goes by, and goes on by when it is resumed."""
     with atomic_write(path / "config.yaml") as file:
-        file.write(to_yaml(config))
+        file.write(f"format: {FORMATS['configuration']}\n{to_yaml(config)}")
 
 
 def changed_settings(path: Path, config: Config) -> dict[str, str]:
@@ -179,13 +197,16 @@ class RunLog:
     """``log.jsonl``: one line of figures per logged step or cycle."""
 
     def __init__(self, path: Path, first_step: int) -> None:
-        """Open for appending; lines after `first_step` (a resumed run's lost steps) are dropped."""
+        """Open for appending.
+
+        Lines after `first_step` (a resumed run's lost steps) are dropped, and damaged ones.
+        """
         self._path = path / "log.jsonl"
         kept = []
         if self._path.exists():
-            for line in self._path.read_text("utf-8").splitlines(keepends=True):
-                if line.endswith("\n") and json.loads(line)["step"] <= first_step:
-                    kept.append(line)
+            for line in self._path.read_text("utf-8", "replace").split("\n")[:-1]:
+                if _step_of(line) <= first_step:
+                    kept.append(f"{line}\n")
         with atomic_write(self._path) as file:
             file.writelines(kept)
 
@@ -194,6 +215,14 @@ class RunLog:
         line = {"step": step, "split": split} | {k: round(v, 6) for k, v in metrics.items()}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinite if it is damaged."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return math.inf
 
 
 def n_parameters(module: torch.nn.Module) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from singerid import formats
 from singerid.errors import SingeridError
 from singerid.records import atomic_write
 from singerid.segments import Segment
@@ -117,15 +118,17 @@ def _to_json(segments: Sequence[Segment], recording: str) -> str:
         }
         for one in segments
     ]  # fmt: skip
-    return json.dumps({"recording": recording, "segments": rows}, indent=1) + "\n"
+    data = {"format": formats.FORMATS["segments"], "recording": recording, "segments": rows}
+    return json.dumps(data, indent=1) + "\n"
 
 
 def _from_json(text: str, path: object) -> list[Segment]:
     try:
         data = json.loads(text)
+        formats.check_format(data.get("format", 1), "segments", path)
         rows = data["segments"]
         unnamed = [i for i, row in enumerate(rows) if not {"start", "end", "singer"} <= {*row}]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _bad(path, error, '{"segments": [{"start": …}]}') from error
     if unnamed:
         raise _bad(f"{path}, segment {unnamed[0] + 1}", None, "start, end and singer")

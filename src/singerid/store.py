@@ -7,6 +7,8 @@ A store is a folder::
     index.jsonl        one line per array: id, hash of its audio, shard, first frame, frames, crc32
     recordings.jsonl   the manifest that the store was last completed for
     checksums.json     crc32 of spec.json and recordings.jsonl, once they belong together
+    *.jsonl.arrow      of large stores: copies of the two lists, which are read faster; of no use
+                       once a list has changed, and never needed
 
 An array counts only when its index line is whole, and the line is written after its frames
 are; so a kill at any moment loses at most the recordings in flight, and nothing half-written
@@ -27,13 +29,19 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.errors import StoreError
-from singerid.records import Recording, atomic_write, read_recordings
+from singerid.formats import FORMATS, check_format
+from singerid.json_lines import LARGE, build, copy_of, no_collection, read_columns, write_copy
+from singerid.records import TYPES, Recording, atomic_write, read_recordings
 from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
 E = TypeVar("E")
 CHECKSUMS = "checksums.json"
 _CHECKED = ("spec.json", "recordings.jsonl")
+_TYPES = {
+    "id": "string", "source": "string", "shard": "int64", "start": "int64", "n_frames": "int64",
+    "crc32": "int64",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +103,12 @@ class Store:
                 do="run singerid features again: it writes it anew",
             )  # fmt: skip
         self.recordings = read_recordings(listing)
-        self.entries = {e.id: e for e, _ in read_index(self.path / "index.jsonl")}
-        if lost := [r.id for r in self.recordings if not holds(self.entries, r)]:
+        self.entries = _read_all(self.path / "index.jsonl")
+        entries = self.entries
+        if lost := [
+            r.id for r in self.recordings
+            if (entry := entries.get(r.id)) is None or entry.source != source_of(r)
+        ]:  # fmt: skip
             raise StoreError(
                 f"{len(lost)} listed recordings have no features", where=path, found=lost[0],
                 do="run singerid features again: it makes what is missing",
@@ -133,20 +145,28 @@ class Store:
         return self.__dict__ | {"_shards": {}}  # worker processes map the shards themselves
 
 
+def spec_json(spec: FeatureSpec) -> str:
+    """What ``spec.json`` of a store holds."""
+    return json.dumps({"format": FORMATS["store"]} | spec.model_dump(mode="json"), indent=2)
+
+
 def read_spec(path: Path) -> FeatureSpec:
     """The front end of a store.
 
     Raises:
-        StoreError: not a store.
+        StoreError: not a store, or one of a newer format.
     """
     try:
-        return FeatureSpec.model_validate_json((path / "spec.json").read_text("utf-8"))
+        values = json.loads((path / "spec.json").read_text("utf-8"))
+        check_format(values.pop("format", 1), "store", path, StoreError)
+        return FeatureSpec.model_validate(values)
     except OSError as error:
         raise StoreError(
             "is not a feature store", where=path, found="no spec.json",
             do="make one: singerid features manifest.jsonl -o STORE",
         ) from error  # fmt: skip
-    except ValueError as error:  # of pydantic, or bytes that are no text
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        # Of pydantic, bytes that are no text, or no object.
         raise StoreError(
             "spec.json is damaged", where=path, found=str(error)[:80],
             do="run singerid features again with the settings of the store: it writes it anew",
@@ -177,7 +197,7 @@ def map_shard(path: Path, shard: int, spec: FeatureSpec) -> FloatArray:
 
 
 def write_checksums(path: Path) -> None:
-    """Write down the checksums of the files that belong to a store as a whole.
+    """Write down the checksums of the files that belong to a store as a whole, and copy lists.
 
     Take `checksums.json` away before these files change: a store without it is one that an
     older version made, or that was interrupted just then; neither is damage.
@@ -185,6 +205,15 @@ def write_checksums(path: Path) -> None:
     sums = {name: zlib.crc32((path / name).read_bytes()) for name in _CHECKED}
     with atomic_write(path / CHECKSUMS) as file:
         file.write(json.dumps(sums) + "\n")
+    _write_copy(path / "recordings.jsonl", TYPES, "labels")
+    _write_copy(path / "index.jsonl", _TYPES)
+
+
+def _write_copy(file: Path, types: Mapping[str, str], nested: str | None = None) -> None:
+    """Write the copy of a large file, by which the store is opened faster."""
+    if file.stat().st_size >= LARGE:
+        with atomic_write(copy_of(file), "wb") as copy:
+            write_copy(copy, file.read_bytes(), types, nested)
 
 
 def read_checksums(path: Path) -> dict[str, int]:
@@ -217,6 +246,18 @@ def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
 def read_index(file: Path) -> Iterator[tuple[Entry, int]]:
     """Entries of a store (see `read_entries`)."""
     return read_entries(file, Entry, "features")
+
+
+def _read_all(file: Path) -> dict[str, Entry]:
+    """The entries that count, by id."""
+    with no_collection():
+        if file.exists() and file.stat().st_size >= LARGE:
+            data = file.read_bytes()
+            found = read_columns(data[: data.rfind(b"\n") + 1], _TYPES, copy=copy_of(file))
+            if found and not any(None in column for column in found[0].values()):
+                entries = build(Entry, found[0])
+                return dict(zip(found[0]["id"], entries, strict=True))
+        return {entry.id: entry for entry, _ in read_index(file)}
 
 
 def read_entries(file: Path, kind: type[E], command: str) -> Iterator[tuple[E, int]]:

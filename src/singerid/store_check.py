@@ -90,8 +90,10 @@ def inspect(
     result = Inspection()
     lines = list(_read_lines(path / "index.jsonl", result))
     current = {entry.id: entry for entry in lines}
-    for shard in sorted({entry.shard for entry in current.values()}):
-        own = [entry for entry in current.values() if entry.shard == shard]
+    shards: dict[int, list[Entry]] = {}
+    for entry in current.values():
+        shards.setdefault(entry.shard, []).append(entry)
+    for _, own in sorted(shards.items()):
         _inspect_shard(path, spec, own, result, on_progress)
     result.lines = [entry for entry in lines if entry.id not in result.damaged]
     return result

@@ -15,6 +15,7 @@ from singerid import metrics
 from singerid.config import Config
 from singerid.encoders import Encoder, build_encoder
 from singerid.errors import ConfigError, SingeridError
+from singerid.formats import FORMATS
 from singerid.health import embedding_health
 from singerid.losses import (
     AAMLoss,
@@ -242,7 +243,7 @@ class SingerTask(L.LightningModule):  # type: ignore[misc]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the weights belong to (see `singerid.train`)."""
-        checkpoint["singerid"] = self.identity
+        checkpoint["singerid"] = {"format": FORMATS["checkpoint"]} | self.identity
         checkpoint["steps_before"] = self.steps_before
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from singerid.data import TrainingData
 from singerid.encoders import build_encoder
 from singerid.errors import CheckpointError, SingeridError
 from singerid.faults import explained
+from singerid.formats import check_format
 from singerid.keeper import Keeper
 from singerid.loading import CycleSampler, make_loader
 from singerid.loggers import open_loggers
@@ -56,6 +57,7 @@ def _check_belongs(
     """
     state = load_weights_only(checkpoint)
     found = state.get("singerid", {})
+    check_format(found.get("format", 1), "checkpoint", checkpoint, CheckpointError)
     differ = [name for name, value in task.identity.items() if found.get(name) != value]
     if differ:
         raise CheckpointError(

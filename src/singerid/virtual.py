@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import multiprocessing
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from singerid.appending import processes
 from singerid.errors import ConfigError
 from singerid.melody import draw_song
 from singerid.records import atomic_write
@@ -58,8 +57,7 @@ def write_virtual_corpus(
     with contextlib.ExitStack() as stack:
         results: Iterable[dict[str, object]] = map(_write_song, jobs)
         if n_processes > 1:
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(n_processes, context)
+            pool = processes(n_processes)
             stack.callback(pool.shutdown, cancel_futures=True)  # on errors and interrupts too
             results = pool.map(_write_song, jobs)
         for row in results:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singerid.config import Config, merge, read_config_file
-from singerid.errors import ConfigError, MismatchError, SingeridError
+from singerid.errors import CheckpointError, ConfigError, MismatchError, SingeridError
 from singerid.flags import given_settings, read_settings
+from singerid.formats import check_format
+from singerid.json_lines import no_collection
 from singerid.pretrained import path_of
 from singerid.terminal import check_failures, need_torch, progress, say, warn, warn_all
 
@@ -41,7 +44,9 @@ def train(arguments: argparse.Namespace) -> None:
     if resume:
         run.latest_checkpoint(path)
         base = read_config_file(path / "config.yaml")
-    config, data, initial = _inputs(arguments, base, arguments.source or _data_of(path))
+    with no_collection():
+        config, data, initial = _inputs(arguments, base, arguments.source or _data_of(path))
+    gc.freeze()  # the corpus stays: no search for garbage need go through it, now or in training
     command = arguments.command_line
     if rank():  # of several processes, the first writes and speaks
         fit(config, data, path, resume=resume, initial=initial, say=lambda line: None)
@@ -171,6 +176,7 @@ def _check_spec(weights: str, spec: FeatureSpec, config: Config) -> None:
 def _data_of(path: Path) -> str:
     file = path / "provenance.json"
     known = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    check_format(known.get("format", 1), "run", path, CheckpointError)
     if "data" not in known:
         raise SingeridError("give a store or manifest", expected="singerid train STORE -o RUN")
     return str(known["data"])

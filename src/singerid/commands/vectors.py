@@ -115,8 +115,8 @@ def plot(arguments: argparse.Namespace) -> None:
         embeddings.label(settings.color)
     if settings.method == "tsne" and len(embeddings) > _MANY_POINTS:
         warn(
-            f"t-SNE of {len(embeddings):,} recordings takes long (of 20,000: minutes); faster: "
-            "--plot.method umap or pca"
+            f"t-SNE of {len(embeddings):,} recordings takes long (of 100,000: over 10 "
+            "minutes); faster: --plot.method umap or pca"
         )
     points = plots.project(
         embeddings.vectors, settings.method, settings.seed, settings.perplexity,

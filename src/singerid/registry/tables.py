@@ -21,12 +21,12 @@ from filelock import Timeout
 
 from singerid.embeddings import check_same_encoder
 from singerid.errors import MissingExtraError
+from singerid.formats import FORMATS, check_format
 from singerid.locks import facts_file, held, holder
 from singerid.registry.exemplar import exemplar_schema
 from singerid.registry.names import RegistryError
 from singerid.registry.place import local_folder
 
-FORMAT = 1
 EXEMPLARS, CLIPS, STAGING = "exemplars", "clips", "reembedded"
 CLIP_SCHEMA = pa.schema([("id", pa.string()), ("mp3", pa.large_binary()), ("at", pa.float64())])
 _LOCK_SECONDS = 120.0
@@ -100,12 +100,9 @@ class Tables:
         return self._open[name]
 
     def _check_format(self, table: Any) -> None:
-        found = metadata(table).get("format", "unknown")
-        if found != str(FORMAT):
-            raise RegistryError(
-                "format of the registry is not known", where=self.place, found=found,
-                expected=FORMAT, do="use the version of singerid that wrote it, or a newer one",
-            )  # fmt: skip
+        found = metadata(table).get("format", "none")
+        version = int(found) if found.isdecimal() else found
+        check_format(version, "registry", self.place, RegistryError)
 
     def writable(self, encoder: str, dim: int) -> Any:
         """The table of exemplars, ready for vectors of an encoder; made if there is none.
@@ -133,7 +130,7 @@ class Tables:
         self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch] = (), **facts: Any
     ) -> Any:
         """Make a table, or put another in its place, in one commit; `facts` are kept with it."""
-        facts = {"format": FORMAT, "generation": secrets.token_hex(8)} | facts
+        facts = {"format": FORMATS["registry"], "generation": secrets.token_hex(8)} | facts
         schema = schema.with_metadata({_PREFIX + key: str(fact) for key, fact in facts.items()})
         reader = pa.RecordBatchReader.from_batches(schema, map(_cast(schema), batches))
         with guarded(self.place):

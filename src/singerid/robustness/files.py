@@ -12,6 +12,7 @@ from typing import Any
 
 from singerid import __version__
 from singerid.errors import SingeridError
+from singerid.formats import FORMATS, check_format
 from singerid.plots import save_figure
 from singerid.records import atomic_write
 from singerid.robustness import Interval, Robustness, Row
@@ -60,7 +61,8 @@ def _fields(result: Robustness) -> dict[str, Any]:
         for f in result.failures
     ]
     return {
-        "singerid": __version__, **{name: getattr(result, name) for name in names},
+        "format": FORMATS["robustness report"], "singerid": __version__,
+        **{name: getattr(result, name) for name in names},
         "clean": asdict(result.clean),
         "rows": [{"name": row.name} | asdict(row) for row in result.rows],
         "skipped": dict(result.skipped), "failures": failures,
@@ -147,8 +149,9 @@ def read_robustness(folder: str | os.PathLike[str]) -> tuple[str, list[dict[str,
     path = Path(folder) / "robustness.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
+        check_format(fields.get("format", 1), "robustness report", path)
         return str(fields["encoder"]), [fields["clean"], *fields["rows"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SingeridError(
             "cannot read the robustness report", where=path, found=error,
             do="make one: singerid robustness",

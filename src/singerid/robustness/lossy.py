@@ -1,8 +1,8 @@
 """Round trips through lossy codecs, in memory: what a file loses as MP3, Opus or AAC.
 
 Samples are encoded into the container that such files have and decoded again, so that the
-encoder's delay is taken off as players do. PyAV's wheels bring FFmpeg with LAME, libopus and
-FFmpeg's own AAC encoder. Rates are changed by soxr, never by FFmpeg.
+encoder's delay is taken off as players do. PyAV (the extra ``ffmpeg``) brings FFmpeg with LAME,
+libopus and FFmpeg's own AAC encoder. Rates are changed by soxr, never by FFmpeg.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from singerid.errors import AudioError, ConfigError, SingeridError
+from singerid.decoding import ffmpeg
+from singerid.errors import AudioError, ConfigError, MissingExtraError, SingeridError
 
 FloatArray = npt.NDArray[np.float32]
 _BLOCK = 1 << 16  # samples a frame given to the encoder
@@ -54,12 +55,14 @@ def check_encoder(name: str) -> None:
 
     Raises:
         ConfigError: there is no such codec in `CODECS`.
+        MissingExtraError: PyAV is not installed.
         SingeridError: this FFmpeg was built without its encoder.
     """
-    import av  # 100 ms
-
     if name not in CODECS:
         raise ConfigError("no such codec", found=repr(name), expected=" or ".join(CODECS))
+    av = ffmpeg()
+    if av is None:
+        raise MissingExtraError("FFmpeg (PyAV)", "ffmpeg")
     try:
         av.Codec(CODECS[name].encoder, "w")
     except av.codec.codec.UnknownCodecError as error:
@@ -112,7 +115,6 @@ def round_trip(
     """
     import av
 
-    av.logging.set_level(None)
     buffer = io.BytesIO()
     try:
         with av.open(buffer, "w", format=codec.container) as container:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from singerid.errors import CheckpointError, SingeridError
+from singerid.formats import FORMATS, check_format
 from singerid.records import atomic_write
 from singerid.scoring.backend import Transform
 from singerid.scoring.calibration import Calibration, Line
@@ -22,7 +23,7 @@ from singerid.scoring.plda import Plda
 from singerid.scoring.scorer import Scorer
 from singerid.sections import Section
 
-_KEY, _VERSION = "singerid.scoring.calibration", 1
+_KEY = "singerid.scoring.calibration"
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -50,7 +51,7 @@ def to_bytes(calibration: Calibration) -> bytes:
     scorer, cohort = calibration.scorer, calibration.scorer.cohort
     lines: TypeAdapter[Line] = TypeAdapter(Line)
     header = _Header(
-        version=_VERSION, encoder=calibration.encoder, edges=calibration.edges,
+        version=FORMATS["calibration"], encoder=calibration.encoder, edges=calibration.edges,
         overall=lines.dump_python(calibration.overall),
         classes=[lines.dump_python(line) for line in calibration.classes],
         singers=scorer.singers, cohort_singers=tuple(cohort.singers) if cohort else (),
@@ -100,12 +101,7 @@ def from_bytes(data: bytes, where: object = "calibration") -> Calibration:
         )  # fmt: skip
     try:
         fields = json.loads(metadata[_KEY])
-        version = fields["version"]
-        if isinstance(version, int) and version > _VERSION:
-            raise CheckpointError(
-                "the calibration was written by a newer singerid", where=where,
-                found=f"version {version}", expected=f"at most {_VERSION}", do="update singerid",
-            )  # fmt: skip
+        check_format(fields["version"], "calibration", where, CheckpointError)
         return _calibration(_Header.model_validate(fields), arrays)
     except CheckpointError:
         raise

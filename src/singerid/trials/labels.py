@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,8 @@ def column_of(columns: Columns, name: str, where: str) -> Column:
 
 def codes(column: Column) -> IntArray:
     """Integers from 0 that are equal where the texts are, in order of appearance."""
-    first: dict[str, int] = {}
-    return np.asarray([first.setdefault(text, len(first)) for text in column], np.int64)
+    number = dict(zip(dict.fromkeys(column), count(), strict=False))
+    return np.fromiter(map(number.__getitem__, column), np.int64, len(column))
 
 
 def known(column: Column, unknown: Sequence[str] = ("",)) -> BoolArray:

@@ -108,7 +108,7 @@ def _prepare(path: Path, spec: BankSpec) -> None:
     """Make the folder, or check that it is a bank of this spec."""
     if not (path / "spec.json").exists():
         begin_folder(path, spec.model_dump_json(indent=2))
-    elif (found := read_bank_spec(path)) != spec:
+    if (found := read_bank_spec(path)) != spec:
         raise StoreError(
             "holds voices of another spec", where=path, found=differences(found, spec),
             do="use another folder, or the settings of the bank",

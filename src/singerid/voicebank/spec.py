@@ -11,13 +11,14 @@ import numpy.typing as npt
 from pydantic import ValidationError, model_validator
 
 from singerid.errors import StoreError
+from singerid.formats import FORMATS, check_format
 from singerid.sections import Section, setting
 from singerid.spec import FeatureSpec
 from singerid.voicebank.files import ArrayFile
 
 FloatArray = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT = FORMATS["bank"]
 """Of the files; a change of codes or layout makes it another."""
 
 
@@ -139,6 +140,7 @@ def read_bank_spec(path: Path) -> BankSpec:
     """
     try:
         values = json.loads((path / "spec.json").read_text("utf-8"))
+        check_format(values.get("format", 1), "bank", path, StoreError)
         return BankSpec.model_validate(values | {"format": values.get("format", 0)})
     except OSError as error:
         raise StoreError(

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid import audio
-from singerid.decoding import Decoder
+from singerid.decoding import Decoder, ffmpeg
 from singerid.errors import AudioError, SingeridError
 from singerid.quality import Quality, assess
 from singerid.web.wire import receive_message, send_message
@@ -64,9 +64,7 @@ def limit_process(n_bytes: int) -> None:
 
 def warm_up() -> None:
     """Load what a first file would wait for."""
-    import av
-
-    av.logging.set_level(None)
+    ffmpeg()
     tone = np.sin(np.arange(16_000, dtype=np.float32) * 0.1)
     assess(tone, 16_000)
 

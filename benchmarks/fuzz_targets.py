@@ -1,0 +1,83 @@
+"""What is given bad input, by name; each is set up only in the process that works through it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+Trap = tuple[str, bytes, bool]
+
+
+@dataclass
+class Subject:
+    """A parser with good files, from which bad ones are made.
+
+    Attributes:
+        seeds: names and contents of good files.
+        read: what is given each file.
+        words: that mean something to the parser.
+        traps: name and content of files made by hand, and whether they must be refused.
+        every_byte: whether each byte of each seed is changed in turn, before chance comes.
+        draw: makes a whole case at random, instead of changing a seed.
+        allowed: audit events that reading may raise (a database writes locks).
+        own_limits: it limits its memory itself.
+    """
+
+    seeds: Sequence[tuple[str, bytes]]
+    read: Callable[[Path], object]
+    words: Sequence[bytes] = ()
+    traps: Sequence[Trap] = ()
+    every_byte: bool = False
+    draw: Callable[[np.random.Generator], tuple[str, bytes]] | None = None
+    allowed: set[str] = field(default_factory=set)
+    own_limits: bool = False
+
+    def __len__(self) -> int:
+        """Of the cases that are not drawn."""
+        from fuzz_mutate import n_in_turn
+
+        turns = sum(n_in_turn(data) for _, data in self.seeds) if self.every_byte else 0
+        return len(self.traps) + turns
+
+
+_AUDIO = (
+    "wav", "wavex", "adpcm", "flac", "ogg", "opus", "mp3", "aiff", "caf", "au", "w64", "rf64",
+    "m4a", "alac", "aac", "webm", "mka", "wma", "ac3", "voc", "ircam", "paf", "avr", "htk", "nist",
+)  # fmt: skip
+
+# Name of a target: module and function that set it up.
+TARGETS: dict[str, str] = {
+    "manifest": "fuzz_texts", "csv": "fuzz_texts", "lhotse": "fuzz_texts", "mirdata": "fuzz_texts",
+    "corpus_table": "fuzz_texts", "trials": "fuzz_texts", "scores": "fuzz_texts",
+    "models": "fuzz_texts", "config": "fuzz_texts", "declaration": "fuzz_texts",
+    "segments": "fuzz_texts", "pairs": "fuzz_texts", "robustness": "fuzz_texts",
+    "names": "fuzz_texts",
+    "store": "fuzz_stores", "store_check": "fuzz_stores", "bank": "fuzz_stores",
+    "run": "fuzz_stores", "registry": "fuzz_stores",
+    "embeddings": "fuzz_vectors", "table": "fuzz_vectors", "vectors": "fuzz_vectors",
+    "calibration": "fuzz_vectors",
+    "encoder": "fuzz_weights", "checkpoint": "fuzz_weights", "foreign": "fuzz_weights",
+    "exported": "fuzz_weights", "onnx": "fuzz_weights", "torchscript": "fuzz_weights",
+    "hub": "fuzz_weights",
+    "http": "fuzz_web", "wire": "fuzz_web",
+    **{f"audio_{kind}": "fuzz_audio" for kind in _AUDIO},
+}  # fmt: skip
+
+
+def make(name: str, folder: Path) -> Subject:
+    """Set a target up.
+
+    Args:
+        name: of `TARGETS`.
+        folder: for what it needs; empty.
+    """
+    module = importlib.import_module(TARGETS[name])
+    if name.startswith("audio_"):
+        subject: Subject = module.audio(name.removeprefix("audio_"), folder)
+    else:
+        subject = getattr(module, name)(folder)
+    return subject

@@ -1,0 +1,122 @@
+"""Files of every version so far are read as they were; files from the future are refused by name.
+
+The golden files lie in ``tests/golden/VERSION``; see `golden_make` and docs/formats.md.
+"""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import golden_make
+import golden_read
+from singerid.errors import SingeridError
+from singerid.formats import FIXED, FORMATS, check_format
+from singerid.records import Recording
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+EXPECTED = {
+    version: json.loads((GOLDEN / version / "expected.json").read_text("utf-8"))
+    for version in VERSIONS
+}
+FILES = [(version, name) for version in VERSIONS for name in EXPECTED[version]]
+LATEST = {
+    name: max((EXPECTED[version][name]["format"], version) for version, n in FILES if n == name)[1]
+    for _, name in FILES
+}
+"""The version of singerid that wrote the newest golden file of a format."""
+
+HAS_TO_SAY = {"exported encoder", "calibration", "encoder", "bank", "registry"}
+"""Formats whose every file has held its version from the first on."""
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    """Copies what a version wrote; readers may write beside it."""
+    return lambda version: shutil.copytree(GOLDEN / version, tmp_path / version)
+
+
+def check_equal(found, expected, where=""):
+    """Equal, floats nearly, and embeddings with a cosine above 0.9999."""
+    if where.endswith("embedding"):
+        found, expected = np.array(found), np.array(expected)
+        assert found @ expected > 0.9999 * np.linalg.norm(found) * np.linalg.norm(expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for name, value in expected.items():
+            check_equal(found[name], value, f"{where}.{name}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for row, (one, other) in enumerate(zip(found, expected, strict=True)):
+            check_equal(one, other, f"{where}[{row}]")
+    elif isinstance(expected, float):
+        assert math.isclose(found, expected, rel_tol=1e-5, abs_tol=1e-4), where
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize(("version", "name"), FILES)
+def test_what_was_written_is_read(version, name, copy_of):
+    check_equal(golden_read.READERS[name](copy_of(version)), EXPECTED[version][name]["facts"])
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_file_from_the_future_is_refused_by_name(name, copy_of):
+    folder = copy_of(LATEST[name])
+    golden_read.RAISED[name](folder / golden_read.folder_of(name), FORMATS[name] + 1)
+    known = FORMATS[name]
+    message = rf"{name} format {known + 1} is newer than this singerid \(knows {known}\); upgrade s"
+    with pytest.raises(SingeridError, match=message) as caught:
+        golden_read.READERS[name](folder)
+    assert str(folder / golden_read.folder_of(name)) in str(caught.value) or name == "hub folder"
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - HAS_TO_SAY))
+def test_a_file_that_says_no_version_is_of_version_one(name, copy_of):
+    folder = copy_of("0.1")
+    place = folder / golden_read.folder_of(name)
+    golden_read.RAISED[name](place, None)
+    (folder / "store" / "checksums.json").unlink()  # of the file that was changed
+    check_equal(golden_read.READERS[name](folder), EXPECTED["0.1"][name]["facts"])
+
+
+def test_every_format_has_golden_files():
+    known = dict(FORMATS) | dict.fromkeys(FIXED, 0)
+    assert known.keys() == golden_read.READERS.keys()
+    assert FORMATS.keys() == golden_read.RAISED.keys()
+    golden = {(name, EXPECTED[version][name]["format"]) for version, name in FILES}
+    missing = known.items() - golden
+    assert not missing, "write them: python tests/golden_make.py VERSION"
+
+
+def test_nothing_is_added_without_a_new_version(tmp_path):
+    """What is written today has the fields of the newest golden files, no more and no fewer."""
+    folder = tmp_path / "now"
+    golden_make.make(folder)
+    for name in (*FORMATS, *FIXED):
+        golden = EXPECTED[LATEST[name]][name]["outline"]
+        changed = set(golden_read.outline(name, folder)) ^ set(golden)
+        assert not changed, f"{name} is of another version now: raise its number in FORMATS"
+
+
+def test_the_golden_files_stay_small():
+    for version in VERSIONS:
+        files = [path for path in (GOLDEN / version).rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 2**20
+        assert not [path for path in files if path.suffix in (".wav", ".flac", ".mp3", ".ogg")]
+
+
+@pytest.mark.parametrize("found", ["2", 0, -1, None, 1.0, True])
+def test_a_version_is_a_whole_number(found):
+    message = r"^here: version of the table format is damaged; found .*; expected a whole number"
+    with pytest.raises(SingeridError, match=message):
+        check_format(found, "table", "here")
+
+
+def test_a_line_of_a_manifest_may_say_its_version():
+    line = '{"format": 1, "id": "a", "singer": "s", "path": "a.wav", "duration": 1, "sample_rate"'
+    assert Recording.from_json(line + ": 8000}", "m:1").id == "a"
