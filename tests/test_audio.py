@@ -451,6 +451,43 @@ def test_odd_names_in_messages(tmp_path):
 # ------------------------------------------------------------------------------ channels and rates
 
 
+@pytest.mark.parametrize("n_channels", [8, 31])
+def test_many_channels_in_aac(tmp_path, n_channels):
+    """Of more than 7 planes, PyAV 18 reads what follows them in memory, and dies of it."""
+    av = pytest.importorskip("av", reason=NO_FFMPEG)
+    if n_channels == 31:
+        samples = np.tile(SAMPLES[:, None], n_channels)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "flt", "31 channels")
+        frame.sample_rate = RATE
+        unpacked = av.AudioResampler("fltp", frame.layout, RATE).resample(frame)[0]
+        channels = decoding._channels(unpacked)
+        assert channels.shape == (n_channels, len(SAMPLES))
+        np.testing.assert_array_equal(channels, samples.T)
+        return
+    with av.open(str(tmp_path / "x"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE)
+        stream.layout, stream.bit_rate = "7.1", 512_000
+        packed = np.repeat(SAMPLES, 8)[None]
+        frame = av.AudioFrame.from_ndarray(packed, "flt", "7.1")
+        frame.sample_rate = RATE
+        resampler = av.AudioResampler("fltp", "7.1", RATE, stream.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    assert audio.probe(tmp_path / "x").channels == 8
+    decoded, _ = audio.load(tmp_path / "x", RATE, "left")
+    decoded = decoded[best_lag(decoded, SAMPLES) :][: len(SAMPLES)]
+    assert np.corrcoef(decoded, SAMPLES[: len(decoded)])[0, 1] > 0.98
+
+
+def test_a_codec_that_nobody_knows(tmp_path):
+    pytest.importorskip("av", reason=NO_FFMPEG)
+    data = bytearray(write(tmp_path / "x.wav", SAMPLES).read_bytes())
+    data[20:22] = b"\x77\x77"  # the format tag
+    (tmp_path / "x.wav").write_bytes(data)
+    assert "x.wav: is not audio that libsndfile or FFmpeg can decode" in message(tmp_path / "x.wav")
+
+
 @pytest.mark.parametrize("n_channels", [1, 2, 6])
 @pytest.mark.parametrize("channel", ["mix", "left", "right"])
 def test_mono(tmp_path, n_channels, channel):

@@ -35,6 +35,7 @@ _LENGTHS: dict[bytes, tuple[int, int, Any, int]] = {
     b".snd": (8, 4, "big", 24),  # Sun AU
 }
 _HEADERLESS = {"aac", "ac3", "eac3", "loas", "mp3"}  # FFmpeg guesses their durations
+_MOST_PLANES = 7  # of more, PyAV (18) takes what follows in memory for further planes
 
 
 def ffmpeg() -> Any:
@@ -147,8 +148,8 @@ class Decoder:
             if self.sample_rate < 1 or self.channels < 1:
                 raise ValueError("no sample rate")
             self.n_frames = round(self._seconds(stream) * self.sample_rate)
-        except (av.error.FFmpegError, IndexError, ValueError, TypeError) as error:
-            raise self._undecodable() from error
+        except (av.error.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:
+            raise self._undecodable() from error  # AttributeError: of a codec unknown to FFmpeg
 
     def _seconds(self, stream: Any) -> float:
         """Duration by the header, or else of all packets (which takes 0.3 ms a second)."""
@@ -250,9 +251,7 @@ class Decoder:
             for frame in self._container.decode(audio=0):
                 if frame.sample_rate != self.sample_rate:
                     raise self._broken(f"{frame.sample_rate} Hz after {self.sample_rate} Hz")
-                block = frame.to_ndarray()
-                if not frame.format.is_planar:
-                    block = block.reshape(-1, frame.layout.nb_channels).T
+                block = _channels(frame)
                 if block.dtype.kind != "f":
                     zero = 128 if block.dtype == np.uint8 else 0
                     scale = float(np.iinfo(block.dtype).max // (2 if zero else 1)) + 1
@@ -260,6 +259,8 @@ class Decoder:
                 yield block.T.astype(np.float32, copy=False)
         except av.error.FFmpegError as error:
             raise self._broken(error.strerror) from error
+        except ValueError as error:  # a frame that is not what it says
+            raise self._broken(str(error)) from error
 
     def _broken(self, found: str | None) -> AudioError:
         return AudioError(
@@ -291,3 +292,16 @@ class Decoder:
         for resource in (self._sound, self._container, self._file):
             if resource is not None:
                 resource.close()
+
+
+def _channels(frame: Any) -> npt.NDArray[Any]:
+    """Samples of a frame of PyAV, `(n_channels, n_samples)`."""
+    n_channels = frame.layout.nb_channels
+    if frame.format.is_planar and n_channels > _MOST_PLANES:
+        import av
+
+        packed = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+        parts = [part.to_ndarray() for part in packed.resample(frame)]
+        return np.concatenate(parts, axis=1).reshape(-1, n_channels).T
+    samples: npt.NDArray[Any] = frame.to_ndarray()
+    return samples if frame.format.is_planar else samples.reshape(-1, n_channels).T
