@@ -1,12 +1,13 @@
 """Bad input by the thousand: what reads files and requests is given broken and malicious ones.
 
-    python benchmarks/fuzz.py [target ...] [--cases N] [--seed N] [--keep FOLDER] [--list]
+    python benchmarks/fuzz.py [target ...] [--cases N] [--seed N] [--only CASE] [--list]
 
-Every case is read in a process of its own kind, with limits on memory and time. It must be read, or
+Every case is read in a process of its own, with limits on memory and time. It must be read, or
 refused by one printable line that names the file; any other exception, a process that dies or
-hangs, more than 3 GB of memory, a command run or a file written elsewhere is a finding. Cases
-depend on seed and number alone. First come the traps made by hand, then, for audio, every byte of
-each small file in turn, then changes at random. Linux only.
+hangs, more than 3 GB of memory, a command run or a file written elsewhere is a finding. Findings
+are counted by kind, with the number of cases in parentheses. Cases depend on seed and number
+alone. First come traps made by hand, then, for audio, every byte of a small file in turn, then
+`--cases` changes at random. Linux only.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from fuzz_targets import TARGETS
 
@@ -43,7 +46,7 @@ class Tally:
     findings: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, line: str) -> None:
+    def add(self, line: str, place: int) -> None:
         """Count one line of a child."""
         seconds, result = line.split(" ", 1)
         self.n += 1
@@ -52,64 +55,73 @@ class Tally:
         self.n_refused += result == "refused"
         if result.startswith("{"):
             found = json.loads(result)
-            self.note(found["problem"], found["trace"])
+            self.note(found["problem"], place, found["trace"])
 
-    def note(self, problem: str, trace: str = "") -> None:
+    def note(self, problem: str, place: int, trace: str) -> None:
         """Count what should not have happened; alike are told by all but their details."""
         kind = re.sub(r"0x[0-9a-f]+|\d{3,}", "N", problem)[:60]
         self.findings[kind] += 1
-        self.examples.setdefault(kind, f"case {self.n - 1}: {problem}\n{trace}")
+        self.examples.setdefault(kind, f"case {place}: {problem}\n{trace}")
 
     def row(self) -> str:
         """Of the table."""
-        found = sum(self.findings.values())
+        found = f"{len(self.findings)} ({sum(self.findings.values()):,})" if self.findings else "0"
         return (
-            f"| {self.name} | {self.n:,} | {self.n_refused:,} | {self.n_read:,} | {found:,} | "
+            f"| {self.name} | {self.n:,} | {self.n_refused:,} | {self.n_read:,} | {found} | "
             f"{self.slowest:.1f} |"
         )
 
 
-def run(target: str, n_cases: int, seed: int, first: int = 0) -> Tally:
+def run(target: str, n_drawn: int, seed: int, only: int | None = None) -> Tally:
     """All cases of a target; a child that dies or hangs is replaced behind that case."""
-    tally, end = Tally(target), first + n_cases
-    place = first
-    while place < end:
-        child, pipe = start(target, seed, place, end)
-        try:
-            place, end = follow(child, pipe, place, end, tally, n_cases <= 0)
-        finally:
-            child.kill()
-            child.wait()
-            os.close(pipe)
+    tally = Tally(target)
+    place, end = (0, -1) if only is None else (only, only + 1)
+    while place is not None:
+        with tempfile.TemporaryFile() as log:
+            child, pipe = start(target, seed, place, end, n_drawn, log.fileno())
+            try:
+                place = follow(child, pipe, place, tally, log)
+            finally:
+                child.kill()
+                child.wait()
+                os.close(pipe)
+        if only is not None:
+            break
     return tally
 
 
-def start(target: str, seed: int, place: int, end: int) -> tuple[subprocess.Popen[bytes], int]:
+def start(
+    target: str, seed: int, place: int, end: int, n_drawn: int, log: int
+) -> tuple[subprocess.Popen[bytes], int]:  # fmt: skip
     ours, theirs = os.pipe()
-    command = [sys.executable, str(_CHILD), target, str(seed), str(place), str(end), str(theirs)]
+    numbers = map(str, (seed, place, end, n_drawn, theirs, log))
     environment = os.environ | {
-        "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2",
+        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2",
+        "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
-    child = subprocess.Popen(command, pass_fds=[theirs], env=environment, start_new_session=True)
+    child = subprocess.Popen(
+        [sys.executable, str(_CHILD), target, *numbers], pass_fds=[theirs, log], env=environment,
+        start_new_session=True,
+    )  # fmt: skip
     os.close(theirs)
     return child, ours
 
 
 def follow(
-    child: subprocess.Popen[bytes], pipe: int, place: int, end: int, tally: Tally, whole: bool
-) -> tuple[int, int]:
-    """Count a child's cases; returns the next case and the end."""
+    child: subprocess.Popen[bytes], pipe: int, place: int, tally: Tally, log: BinaryIO
+) -> int | None:
+    """Count a child's cases; returns the next case, if the child has not done all."""
     waiting, limit, is_ready = b"", _START_SECONDS, False
     while True:
         if not select.select([pipe], [], [], limit)[0]:
-            child.send_signal(signal.SIGKILL)
+            child.send_signal(signal.SIGABRT)  # it says where it is
+            child.wait(10)
             problem = f"hangs for more than {SECONDS:g} s"
             break
         data = os.read(pipe, 1 << 16)
         if not data:
-            status = child.wait()
-            if status == 0 or place >= end:
-                return end, end
+            if not (status := child.wait()):
+                return None
             problem = f"the process dies with status {status}"
             break
         *lines, waiting = (waiting + data).split(b"\n")
@@ -117,31 +129,34 @@ def follow(
             if not is_ready:
                 is_ready, limit = True, SECONDS
                 continue
-            tally.add(line.decode())
+            tally.add(line.decode(), place)
             place += 1
+    log.seek(0)
+    trace = log.read().decode("utf-8", "replace")
     if not is_ready:
-        raise SystemExit(f"{tally.name}: the child does not start ({problem})")
+        raise SystemExit(f"{tally.name}: the child does not start ({problem})\n{trace}")
+    where = re.search(r"src/singerid/(\S+?)\", line (\d+)", trace)
     tally.n += 1
-    tally.note(problem)
-    return place + 1, end
+    tally.note(f"{problem} at {where[1]}:{where[2]}" if where else problem, place, trace[:3000])
+    return place + 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Bad input by the thousand.")
     parser.add_argument("targets", nargs="*", help="default: all; see --list")
-    parser.add_argument("--cases", type=int, default=1000, help="of each (default: 1000)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--cases", type=int, default=1000, help="drawn for each (default: 1000)")
+    parser.add_argument("--only", type=int, help="this one case again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="name the targets")
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(TARGETS))
         return
-    print("| input | cases | refused | read | other | slowest s |\n|---|---|---|---|---|---|")
+    print("| input | cases | refused | read | findings | slowest s |\n|---|---|---|---|---|---|")
     n_found = 0
     for name in arguments.targets or TARGETS:
         began = time.monotonic()
-        tally = run(name, arguments.cases, arguments.seed, arguments.first)
+        tally = run(name, arguments.cases, arguments.seed, arguments.only)
         print(tally.row(), flush=True)
         for kind, count in tally.findings.most_common():
             n_found += count

@@ -15,9 +15,10 @@ from singerid import audio as reading
 
 # Name: format and subtype of libsndfile, channels, suffix.
 _SNDFILE = {
-    "wav": ("WAV", "PCM_16", 1), "wavex": ("WAVEX", "FLOAT", 3), "adpcm": ("WAV", "IMA_ADPCM", 2),
+    "wav": ("WAV", "PCM_16", 1), "wavex": ("WAVEX", "FLOAT", 2), "adpcm": ("WAV", "IMA_ADPCM", 2),
     "flac": ("FLAC", "PCM_16", 1), "ogg": ("OGG", "VORBIS", 1), "opus": ("OGG", "OPUS", 1),
-    "mp3": ("MP3", "MPEG_LAYER_III", 1), "aiff": ("AIFF", "PCM_24", 1), "caf": ("CAF", "ALAC_16", 1),
+    "mp3": ("MP3", "MPEG_LAYER_III", 1), "aiff": ("AIFF", "PCM_24", 1),
+    "caf": ("CAF", "ALAC_16", 1),
     "au": ("AU", "ULAW", 1), "w64": ("W64", "PCM_16", 2), "rf64": ("RF64", "PCM_16", 1),
     "voc": ("VOC", "PCM_U8", 1), "ircam": ("IRCAM", "FLOAT", 1), "paf": ("PAF", "PCM_24", 1),
     "avr": ("AVR", "PCM_16", 1), "htk": ("HTK", "PCM_16", 1), "nist": ("NIST", "PCM_16", 1),

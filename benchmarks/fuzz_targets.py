@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from fuzz_mutate import n_in_turn
 
 Trap = tuple[str, bytes, bool]
 
@@ -17,14 +19,16 @@ class Subject:
     """A parser with good files, from which bad ones are made.
 
     Attributes:
-        seeds: names and contents of good files.
+        seeds: names and contents of good files; all of them can be read.
         read: what is given each file.
         words: that mean something to the parser.
         traps: name and content of files made by hand, and whether they must be refused.
-        every_byte: whether each byte of each seed is changed in turn, before chance comes.
+        every_byte: whether each byte of the first seed is changed in turn, before chance comes.
         draw: makes a whole case at random, instead of changing a seed.
+        template: a folder of which each bad file becomes a part, in the place of the good one.
+        fresh: whether reading may change that folder, so that each case needs a new one.
+        named: what a refusal may name instead of the file.
         allowed: audit events that reading may raise (a database writes locks).
-        own_limits: it limits its memory itself.
     """
 
     seeds: Sequence[tuple[str, bytes]]
@@ -33,15 +37,15 @@ class Subject:
     traps: Sequence[Trap] = ()
     every_byte: bool = False
     draw: Callable[[np.random.Generator], tuple[str, bytes]] | None = None
-    allowed: set[str] = field(default_factory=set)
-    own_limits: bool = False
+    template: Path | None = None
+    fresh: bool = False
+    named: Sequence[str] = ()
+    allowed: frozenset[str] = frozenset()
 
-    def __len__(self) -> int:
+    @property
+    def n_fixed(self) -> int:
         """Of the cases that are not drawn."""
-        from fuzz_mutate import n_in_turn
-
-        turns = sum(n_in_turn(data) for _, data in self.seeds) if self.every_byte else 0
-        return len(self.traps) + turns
+        return len(self.traps) + (n_in_turn(self.seeds[0][1]) if self.every_byte else 0)
 
 
 _AUDIO = (
