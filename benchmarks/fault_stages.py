@@ -28,7 +28,7 @@ SOURCE = Path(__file__).with_name("fault_library.c")
 TRAIN = """
     --preset original --encoder.hidden_size 16 --encoder.n_layers 1 --encoder.dim 8
     --batch.n_singers 2 --batch.n_partials 2 --batch.partial_frames 32 --train.train_iters 10
-    --train.val_iters 1 --train.precision 32 --train.steps 60 --train.learning_rate 1e-2
+    --train.val_iters 1 --train.precision 32 --train.steps 40 --train.learning_rate 1e-2
 """
 
 
@@ -179,7 +179,7 @@ class Bench:
         self.library = folder / "faults.so"
         subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", self.library, SOURCE, "-ldl"],
                        check=True)  # fmt: skip
-        listing = write_virtual_corpus(folder / "corpus", 6, 4, 0, 1)
+        listing = write_virtual_corpus(folder / "corpus", 6, 2, 0, 1)
         self.recordings = manifest.build(
             corpora.scan("csv", listing), ManifestSettings()
         ).recordings
@@ -193,6 +193,7 @@ class Bench:
             Stage("features", lambda at: ["features", str(m), "-o", str(at), *two], _bytes),
             Stage("features of pitch", lambda at: ["features", str(m), "-o", str(at), *two, *pitch],
                   _bytes),
+            Stage("voices", lambda at: ["voices", str(m), "-o", str(at), *two], _bytes),
             Stage("train", lambda at: _train(str(store), at, "0"), run_content),
             Stage("train with workers", lambda at: _train(str(store), at, "2"), run_content),
             Stage("embed", lambda at: ["embed", str(m), "-o", str(at), *two], _bytes),
