@@ -173,7 +173,7 @@ def identify(folder: Path, n: int, start: Clock) -> float:
 
 
 def _map(method: str, folder: Path, start: Clock) -> None:
-    from singerid.plots import project
+    from singerid.projection import project
     from singerid.table import read_table
 
     centroids = read_table(folder / "table.parquet").centroids

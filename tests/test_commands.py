@@ -200,12 +200,22 @@ def test_random_crops_are_seeded_and_others_than_tiles(trained, store, tmp_path)
     assert not np.array_equal(a.vectors, vectors("d").vectors)
 
 
-def test_missing_umap_is_named(trained, store, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("umap", "umap-learn is not installed; install it with: pip install 'singerid[umap]'"),
+        (
+            "openTSNE",
+            "openTSNE is not installed; install it with: pip install 'singerid[opentsne]'",
+        ),
+    ],
+)
+def test_missing_map_maker_is_named(module, line, trained, store, tmp_path, monkeypatch):
     done("embed", store.path, "--encoder", trained, "-o", tmp_path / "e.parquet")
-    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setitem(sys.modules, module, None)
     refused(
-        "umap-learn is not installed; install it with: pip install 'singerid[umap]'",
-        "plot", tmp_path / "e.parquet", "-o", tmp_path / "m.png", "--plot.method", "umap",
+        line, "plot", tmp_path / "e.parquet", "-o", tmp_path / "m.png", "--plot.method",
+        module.lower(),
     )  # fmt: skip
 
 

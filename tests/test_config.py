@@ -126,7 +126,8 @@ def test_each_problem_has_its_line_and_names_the_file():
          "settings: train.precision is not valid; found '16'; expected 'auto', '32', 'bf16' or "
          "'fp16'"),
         ({"plot": {"color": "a\nb" * 99, "method": "pac"}},
-         "settings: plot.method is not valid; found 'pac'; expected 'tsne', 'pca' or 'umap'"),
+         "settings: plot.method is not valid; found 'pac'; expected 'tsne', 'pca', 'umap' "
+         "or 'opentsne'"),
         ({1: 2}, "settings: 1 is not a setting; known here: audio, features, mel"),
         ({"audio": {1: 2}}, "settings: audio.1 is not a setting; known here: sample_rate"),
         ({"audio": {"a\nb": 2}}, r"settings: audio.a\nb is not a setting; known here"),

@@ -18,7 +18,7 @@ LAYERS = """
 blas decimation errors frames json_lines locks mpeg neighbors objective_line sampling sections
 segment_errors silence throughput turns
 formats
-alarms decoding lettering melody precision pretrained ranks records resing_settings
+alarms decoding lettering melody precision pretrained projection ranks records resing_settings
 separation spec terminal training_sections voicing
 crew
 appending audio augment compiling embeddings encoder_graph encoders losses optimization

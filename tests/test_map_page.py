@@ -286,7 +286,7 @@ def test_command_writes_for_tensorboard(parquet, name, capsys):
     ],
 )
 def test_command_refuses_before_it_projects(parquet, name, flags, message, capsys, monkeypatch):
-    monkeypatch.setattr("singerid.plots.project", lambda *_: pytest.fail("projected"))
+    monkeypatch.setattr("singerid.projection.project", lambda *_: pytest.fail("projected"))
     assert main(["plot", str(parquet), "-o", str(parquet.parent / name), *flags]) == 1
     assert message in capsys.readouterr().err
     assert not (parquet.parent / name).exists()

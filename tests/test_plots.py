@@ -1,11 +1,9 @@
 """Pictures: what is in them, read from the figure; what hostile names and sizes do to them."""
 
 import logging
-import os
 import subprocess
 import sys
 import warnings
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from singerid import lettering, plots
 from singerid.embeddings import EmbeddingSet, normalize
 from singerid.errors import SingeridError
+from singerid.projection import project
 
 
 @pytest.fixture(autouse=True)
@@ -45,72 +44,9 @@ def drawn_names(figure):
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-@pytest.mark.parametrize(
-    ("n", "wanted", "expected"),
-    [(1000, 40, 40), (121, 40, 40), (61, 40, 20), (4, 40, 1), (1, 40, 1)],
-)
-def test_fitting_perplexity(n, wanted, expected):
-    assert plots.fitting_perplexity(n, wanted) == expected
-
-
-@pytest.mark.parametrize("method", ["tsne", "pca"])
-@pytest.mark.parametrize("n", [0, 1, 3, 40])
-def test_project_into_space(n, method):
-    vectors = normalize(np.random.default_rng(0).normal(size=(n, 8)))
-    points = plots.project(vectors, method, perplexity=5, dimensions=3)
-    assert points.shape == (n, 3)
-    assert np.isfinite(points).all()
-    if n == 40:
-        spread = points.std(axis=0)
-        assert spread[0] >= spread[1] >= spread[2] > 0
-        if method == "pca":
-            np.testing.assert_allclose(points[:, :2], plots.project(vectors, method))
-    with pytest.raises(SingeridError, match="a map is flat or solid; found 4; expected 2 or 3"):
-        plots.project(vectors, method, dimensions=4)
-
-
-@pytest.mark.parametrize("method", ["tsne", "pca"])
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 6, 7])
-def test_project_any_number(n, method):
-    vectors = normalize(np.random.default_rng(0).normal(size=(n, 8)))
-    points = plots.project(vectors, method)
-    assert points.shape == (n, 2)
-    assert np.isfinite(points).all()
-    assert len(np.unique(points, axis=0)) == n
-
-
-def test_project_keeps_neighbors_and_is_deterministic():
-    embeddings = make([f"s{i}" for i in range(8)])
-    points = plots.project(embeddings.vectors, perplexity=5)
-    np.testing.assert_array_equal(points, plots.project(embeddings.vectors, perplexity=5))
-    distances = np.linalg.norm(points[:, None] - points, axis=2) + 1e9 * np.eye(len(points))
-    singers = np.array(embeddings.singers)
-    assert (singers[distances.argmin(axis=1)] == singers).mean() > 0.9
-
-
-def test_pca_equals_scikit_learn():
-    from sklearn.decomposition import PCA
-
-    vectors = make(["a", "b", "c"]).vectors
-    expected = PCA(2).fit_transform(vectors.astype(float))
-    points = plots.project(vectors, "pca")
-    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-9)
-    loadings = points.T @ vectors  # up to scale; the largest of each axis is positive
-    assert (loadings.max(axis=1) > -loadings.min(axis=1)).all()
-
-
-def test_equal_vectors_are_one_point():
-    vectors = np.tile(normalize(np.ones((1, 4))), (20, 1))
-    np.testing.assert_allclose(plots.project(vectors), 0, atol=1e-6)
-    with pytest.raises(
-        SingeridError, match="unknown projection; found mds; expected tsne, pca or umap"
-    ):
-        plots.project(vectors, "mds")
-
-
 def test_map_of_few_singers_has_a_legend():
     embeddings = make(["Ann", "Bo", "Cy", "Di"], genders="FM?")
-    points = plots.project(embeddings.vectors, "pca")
+    points = project(embeddings.vectors, "pca")
     figure = plots.map_figure(embeddings, points, title="4 singers")
     assert legends(figure) == [["Ann", "Bo", "Cy", "Di"], ["female", "male", "unknown"]]
     assert drawn_names(figure) == []
@@ -124,7 +60,7 @@ def test_map_of_few_singers_has_a_legend():
 @pytest.mark.parametrize(("n", "each"), [(26, 4), (300, 2)])
 def test_map_of_many_singers_has_names_that_do_not_overlap(n, each):
     embeddings = make([f"singer {i}" for i in range(n)], each)
-    figure = plots.map_figure(embeddings, plots.project(embeddings.vectors, "pca"))
+    figure = plots.map_figure(embeddings, project(embeddings.vectors, "pca"))
     figure.canvas.draw()  # as saving does; must not move anything
     assert legends(figure) == [["female", "male"]]
     texts, (axes,) = figure.axes[0].texts, figure.axes
@@ -151,7 +87,7 @@ HOSTILE = ["李明", "Zoë", "_hidden", "$\\frac$", "علي", "x" * 300, "two\nl
 def test_hostile_names(more, tmp_path, caplog):
     embeddings = make(HOSTILE + more)
     with caplog.at_level(logging.WARNING):
-        figure = plots.map_figure(embeddings, plots.project(embeddings.vectors, "pca"), title="$\n")
+        figure = plots.map_figure(embeddings, project(embeddings.vectors, "pca"), title="$\n")
         for suffix in plots.SUFFIXES:
             plots.save_figure(figure, tmp_path / f"map{suffix}")
     assert caplog.text == ""
@@ -266,21 +202,3 @@ def test_neither_pyplot_nor_scikit_learn_nor_torch_is_imported():
     modules = ["matplotlib.pyplot", "sklearn", "torch", "scipy"]
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-@pytest.mark.slow
-def test_umap_is_reproducible_where_it_is_installed():
-    """In a process of its own that compiles nothing, which would take longer than all the rest."""
-    if find_spec("umap") is None:
-        pytest.skip("umap-learn is not installed")
-    code = (
-        "import numpy as np\nfrom singerid import embeddings, plots\n"
-        "vectors = embeddings.normalize(np.random.default_rng(0).normal(size=(12, 8)))\n"
-        "one, other = (plots.project(vectors, 'umap', seed=1) for _ in range(2))\n"
-        "print(one.shape, (one == other).all(), np.ptp(one) > 0)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True,
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
-    )  # fmt: skip
-    assert done.stdout == "(12, 2) True True\n", done.stderr

@@ -49,7 +49,7 @@ def render_map(
 
     Args:
         embeddings: `n` rows, for their ids and labels; vectors for the neighbors.
-        points: `(n, 2)` or `(n, 3)`, see `singerid.plots.project`.
+        points: `(n, 2)` or `(n, 3)`, see `singerid.projection.project`.
         color: label of the colors that are shown first; also ``seconds``.
         marker: label of the markers that are shown first; an unknown one gives one marker to all.
         title: heading of the page.

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import colorsys
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,107 +19,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from singerid.embeddings import EmbeddingSet
-from singerid.errors import MissingExtraError, SingeridError
+from singerid.errors import SingeridError
 from singerid.lettering import add_legend, place_names, shown, write_title
 from singerid.metrics import det_points, eer
 from singerid.records import atomic_write
 
 FloatArray = npt.NDArray[np.float64]
 SUFFIXES = (".png", ".svg", ".pdf")
-MIN_TSNE = 6  # points; below, neighborhoods mean nothing and PCA is drawn instead
 # Okabe & Ito (2008), "Color Universal Design": told apart with any color vision; yellow last.
 FEW_COLORS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
 )  # fmt: skip
 MARKERS = "o^sDvP*X"
 GENDER_MARKERS = {"F": ("o", "female"), "M": ("^", "male"), "": ("s", "unknown")}
-
-
-def fitting_perplexity(n: int, wanted: float) -> float:
-    """The perplexity to use for `n` points: `wanted`, but at most (n - 1) / 3 and at least 1.
-
-    t-SNE looks at 3 × perplexity neighbors of each point (van der Maaten 2014), so more than
-    that would make every point a neighbor of every other.
-    """
-    return max(1.0, min(wanted, (n - 1) / 3))
-
-
-def project(
-    vectors: npt.NDArray[np.floating],
-    method: Literal["tsne", "pca", "umap"] = "tsne",
-    seed: int = 0,
-    perplexity: float = 40.0,
-    dimensions: int = 2,
-) -> FloatArray:
-    """Put vectors on a plane or in space, neighbors near neighbors; the same for the same input.
-
-    Args:
-        vectors: `(n, dim)`, unit length.
-        method: "tsne" (cosine distance, started from the PCA), "umap" (McInnes et al. 2018)
-            or "pca". Fewer than 6 vectors, or vectors that are all equal, get the PCA in any case.
-        seed: of the t-SNE.
-        perplexity: effective number of neighbors, shrunk by `fitting_perplexity`.
-        dimensions: 2 or 3.
-
-    Returns:
-        float64 `(n, dimensions)`.
-
-    Raises:
-        SingeridError: no such method, or another number of dimensions.
-        MissingExtraError: umap-learn is not installed.
-    """
-    if method not in ("tsne", "pca", "umap"):
-        raise SingeridError("unknown projection", found=method, expected="tsne, pca or umap")
-    if dimensions not in (2, 3):
-        raise SingeridError("a map is flat or solid", found=dimensions, expected="2 or 3")
-    plane = _pca(np.asarray(vectors, np.float64), dimensions)
-    spread = plane[:, 0].std() if len(plane) else 0.0
-    if method == "pca" or len(vectors) < MIN_TSNE or spread < 1e-6:
-        return plane
-    if method == "umap":
-        return _pca(_umap(np.asarray(vectors, np.float32), seed, dimensions), dimensions)
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    tsne = TSNE(
-        n_components=dimensions,
-        perplexity=fitting_perplexity(len(vectors), perplexity),
-        metric="cosine",
-        init=(plane / spread * 1e-4).astype(np.float32),  # Kobak & Linderman 2021
-        random_state=seed,
-    )
-    # One thread: sums of several come out in another order each time, and on a busy machine
-    # their waiting for each other made it 5 times slower.
-    with threadpool_limits(1):
-        points = np.asarray(tsne.fit_transform(np.asarray(vectors, np.float32)), np.float64)
-    return _pca(points, dimensions)  # its orientation means nothing: lay the longest axis flat
-
-
-def _umap(vectors: npt.NDArray[np.float32], seed: int, dimensions: int) -> FloatArray:
-    try:
-        from umap import UMAP
-    except ImportError:
-        raise MissingExtraError("umap-learn", "umap") from None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a seed needs one thread
-        n_neighbors = min(15, len(vectors) - 1)
-        reducer = UMAP(
-            n_neighbors=n_neighbors, n_components=dimensions, metric="cosine", random_state=seed
-        )
-        return np.asarray(reducer.fit_transform(vectors), np.float64)
-
-
-def _pca(vectors: FloatArray, dimensions: int) -> FloatArray:
-    """First principal components `(n, dimensions)`, zeros if there are fewer; signs are fixed."""
-    plane = np.zeros((len(vectors), dimensions))
-    if len(vectors) > 1:
-        centered = vectors - vectors.mean(axis=0)
-        _, _, axes = np.linalg.svd(centered, full_matrices=False)
-        axes = axes[:dimensions]
-        largest = np.abs(axes).argmax(axis=1)[:, None]
-        axes = axes * np.sign(np.take_along_axis(axes, largest, axis=1))
-        plane[:, : len(axes)] = centered @ axes.T
-    return plane
 
 
 def map_figure(
@@ -136,7 +47,7 @@ def map_figure(
 
     Args:
         embeddings: `n` rows, for their labels.
-        points: `(n, 2)`, see `project`.
+        points: `(n, 2)`, see `singerid.projection`.
         color: label that gives the color: singer, split or one of `embeddings.labels`.
         marker: label that gives the marker; a label that does not exist gives circles.
         title: one line above the map.

@@ -223,7 +223,9 @@ class ServeSettings(Section):
 class PlotSettings(Section):
     """The map."""
 
-    method: Literal["tsne", "pca", "umap"] = setting("tsne", "projection")
+    method: Literal["tsne", "pca", "umap", "opentsne"] = setting(
+        "tsne", "projection; opentsne: t-SNE of large sets"
+    )
     dimensions: int = setting(2, "of the projection; 3 for an interactive map", ge=2, le=3)
     perplexity: float = setting(40.0, "t-SNE perplexity, lowered for small sets", gt=1)
     color: str = setting("singer", "label that is shown by color")

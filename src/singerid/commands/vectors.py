@@ -101,7 +101,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 def plot(arguments: argparse.Namespace) -> None:
     """A map of recordings: a picture, an interactive page (.html), or a folder for TensorBoard."""
-    from singerid import plots
+    from singerid import plots, projection
 
     settings, output = read_settings(arguments).plot, arguments.output
     kind = _kind_of_map(output, settings.dimensions)
@@ -116,13 +116,13 @@ def plot(arguments: argparse.Namespace) -> None:
     if settings.method == "tsne" and len(embeddings) > _MANY_POINTS:
         warn(
             f"t-SNE of {len(embeddings):,} recordings takes long (of 100,000: over 10 "
-            "minutes); faster: --plot.method umap or pca"
+            "minutes); faster: --plot.method opentsne, umap or pca"
         )
-    points = plots.project(
+    points = projection.project(
         embeddings.vectors, settings.method, settings.seed, settings.perplexity,
         settings.dimensions,
     )  # fmt: skip
-    name = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[settings.method]
+    name = projection.NAMES[settings.method]
     known = settings.marker in embeddings.labels or settings.marker in ("singer", "split")
     marker = f"marker {settings.marker}" if known else f"one marker: no label {settings.marker!r}"
     said = f"{output}: {name} of {what}, color {settings.color}, {marker}"

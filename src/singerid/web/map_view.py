@@ -57,8 +57,8 @@ def draw_map(registry: Registry) -> str:
     Raises:
         NobodyEnrolled: there are none.
     """
-    from singerid import plots
     from singerid.map_page import render_map
+    from singerid.projection import project
 
     if not len(registry):
         raise NobodyEnrolled
@@ -70,5 +70,5 @@ def draw_map(registry: Registry) -> str:
         title += f": {_MOST_POINTS} of {len(embeddings)} exemplars"
         embeddings = embeddings.select(rows.tolist())
     method: Literal["tsne", "pca"] = "tsne" if len(embeddings) <= _MOST_TSNE else "pca"
-    points = plots.project(embeddings.vectors, method, 0)
+    points = project(embeddings.vectors, method, 0)
     return render_map(embeddings, points, color="singer", title=title, clip_url=_CLIP_URL)
