@@ -129,6 +129,18 @@ int rename(const char *from, const char *to) {
     GUARD('o', -1, to);
     return REAL(rename)(from, to);
 }
+int renameat(int f, const char *from, int t, const char *to) {
+    GUARD('o', t, to);
+    return REAL(renameat)(f, from, t, to);
+}
+int renameat2(int f, const char *from, int t, const char *to, unsigned flags) {
+    GUARD('o', t, to);
+    return REAL(renameat2)(f, from, t, to, flags);
+}
+int linkat(int f, const char *from, int t, const char *to, int flags) {
+    GUARD('o', t, to);
+    return REAL(linkat)(f, from, t, to, flags);
+}
 int link(const char *from, const char *to) {
     GUARD('o', -1, to);
     return REAL(link)(from, to);

@@ -172,7 +172,7 @@ def reads(bench: Bench, n: int) -> Iterator[Tally]:
         whole = content(bench.made / name)
         for _ in range(n):
             at = bench.place() / name
-            broken = {"FAULT_AT": int(bench.rng.integers(1, 120)),
+            broken = {"FAULT_AT": int(bench.rng.integers(1, 160)),
                       "FAULT_FOR": int(bench.rng.integers(1, 40))}  # fmt: skip
             child = bench.start(stage, at, FAULT_ACTION="broken", **broken,
                                 FAULT_PLACE=bench.folder / "corpus")  # fmt: skip
