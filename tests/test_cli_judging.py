@@ -1,12 +1,13 @@
 """Commands that judge: trials, evaluate of several, leaderboard, calibrate, verify, identify."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from singerid.embeddings import EmbeddingSet, read_embeddings, write_embeddings
-from singerid.scoring.calibration_file import read_calibration
+from singerid.scoring.calibration_file import read_calibration, write_calibration
 from singerid.table import build_table, write_table
 from test_cli import call, done, refused
 from test_evaluate import make
@@ -240,6 +241,17 @@ def test_verify_without_a_calibration_says_so(voices, recordings, tmp_path):
         "no threshold for this false alarm rate; found 0.3", "verify", *files, "--encoder",
         voices / "level.onnx", "--false-alarm", 0.3,
     )  # fmt: skip
+
+
+def test_verify_says_where_no_threshold_was_measured(voices, recordings, tmp_path):
+    known = read_calibration(voices / "calibration.safetensors")
+    line = replace(known.overall, thresholds=((0.01, None),))
+    unmeasured = replace(known, overall=line, classes=(line,) * len(known.classes))
+    write_calibration(tmp_path / "c.safetensors", unmeasured)
+    files = [recordings[0].path, recordings[1].path]
+    options = ["--encoder", voices / "level.onnx", "--calibration", tmp_path / "c.safetensors"]
+    result = done("verify", *files, *options)
+    assert ", threshold for 1 % false alarms never measured; " in result.out[0]
 
 
 def test_identify_goes_on_after_a_bad_file(voices, recordings, tmp_path):

@@ -152,9 +152,9 @@ def _say_verdict(found: dict[str, Any], judge: Judge) -> None:
         return
     verdict = "the same singer" if found["accepted"] else "different singers"
     rate = f"{100 * found['false_alarm']:g} % false alarms"
-    threshold = f"threshold {found['threshold']:.3f} for {rate}"
-    if found["threshold"] is None:
-        threshold = f"threshold for {rate} never measured"
+    threshold = f"threshold for {rate} never measured"
+    if found["threshold"] is not None:
+        threshold = f"threshold {found['threshold']:.3f} for {rate}"
     say(
         f"{verdict}: score {found['score']:.3f}, {threshold}; probability of the same singer "
         f"{found['probability']:.3f} (prior {found['prior']:g}, log-likelihood ratio "
