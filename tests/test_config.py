@@ -321,3 +321,27 @@ def test_spec_of_a_configuration():
     config = resolve({"mel": {"n_mels": 40, "hop_length": 200}, "audio": {"sample_rate": 20000}})
     assert config.feature_spec.n_dims == 40
     assert config.feature_spec.hop_seconds == 0.01
+
+
+def bomb():
+    """2¹²⁰ values in 120 lines."""
+    lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 120)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (bomb(), "more than 100,000 values"),
+        (bomb() + "\ntrain: {steps: *a99}", "more than 100,000 values"),
+        ("train: &a {steps: *a}", "more than 100,000 values"),
+        ("train: {steps: !!timestamp x}", "cannot read the configuration"),
+        ("[" * 10_000, "cannot read the configuration"),
+        ("train: !!python/object/apply:os.system [x]", "could not determine a constructor"),
+    ],
+)  # fmt: skip
+def test_what_yaml_can_be_made_to_do(tmp_path, text, found):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"c.yaml: cannot read the configuration; found .*{found}|"
+                       rf"c.yaml: {found}"):  # fmt: skip
+        read_config_file(tmp_path / "c.yaml")

@@ -1,7 +1,9 @@
 """Adapters of known corpora on miniature trees in exactly their published layouts."""
 
 import csv
+import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import soundfile
 
 from singerid import corpora
-from singerid.corpora import lhotse, vocalset
+from singerid.corpora import damp, jvs_music, lhotse, vctk, vocalset
 from singerid.errors import ConfigError, ManifestError
 from singerid.manifest import Scan, Source, build
 from singerid.records import Recording
@@ -706,3 +708,86 @@ def test_csv_and_folder_still_take_no_options(tmp_path: Path) -> None:
         csv.writer(file).writerows([["path", "singer"], ["a.wav", "amy"]])
     assert only(corpora.scan("csv", path)).singer == "amy"
     assert corpora.describe_options("csv") == corpora.describe_options("folder") == "no options"
+
+
+# Bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": []}, {}), ({"sources": [{"type": "file", "channels": [0]}]}, {}),
+        ({"sources": [{"type": "file", "source": None}]}, {}), ({"duration": 10**400}, {}),
+        ({}, {"speaker": []}), ({}, {"recording_id": {}}), ({}, {"start": [1]}),
+        ({}, {"start": float("nan")}),
+    ],
+)  # fmt: skip
+def test_lhotse_of_odd_types_is_refused(tmp_path: Path, change: dict, said: dict) -> None:
+    root = lhotse_pair(tmp_path, LHOTSE_RECORDING | change, LHOTSE_SUPERVISION | said)
+    found = corpora.scan("lhotse", root)
+    assert found.sources == []
+    assert "recordings.jsonl:1: " in str(found.problems[0]) or ".gz:1: " in str(found.problems[0])
+
+
+@pytest.mark.parametrize("custom", ["text", [1], 3])
+@pytest.mark.parametrize("channels", [None, 1, "ab"])
+def test_lhotse_of_odd_extras_is_read(tmp_path: Path, custom: object, channels: object) -> None:
+    files = LHOTSE_RECORDING["sources"]
+    recording = LHOTSE_RECORDING | {"sources": [{**files[0], "channels": channels}]}
+    root = lhotse_pair(tmp_path, recording, LHOTSE_SUPERVISION | {"custom": custom, "gender": [1]})
+    assert only(corpora.scan("lhotse", root)).channel == "mix"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (gzip.compress(bytes(1 << 26)), "times the bytes of the packed file|a line of more than"),
+        (gzip.compress(b"\n" * (1 << 23)), "times the bytes of the packed file"),
+        (gzip.compress(b"{}\n" * 99)[:-9], "ended before"), (b"no gzip", "Not a gzipped file"),
+        (bytes([*gzip.compress(b"{}\n" * 99)[:12], 255, 255, 255, 255]), "."),
+        (gzip.compress(b"[" * 100_000), "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_lhotse_packed_badly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, found: str
+) -> None:
+    monkeypatch.setattr(lhotse, "_MOST_LINE", 1 << 18)
+    (tmp_path / "supervisions.jsonl.gz").write_bytes(data)
+    (tmp_path / "recordings.jsonl.gz").write_bytes(data)
+    with pytest.raises(
+        ManifestError, match=f"jsonl.gz: cannot be read as JSON lines; found .*({found})"
+    ):
+        corpora.scan("lhotse", tmp_path)
+
+
+@pytest.mark.parametrize("files", [None, 1, [], "x", {"audio": 1}, {"audio": [{}]}, {"audio": []}])
+def test_a_mirdata_track_without_a_path_is_ignored(tmp_path: Path, files: object) -> None:
+    (tmp_path / "a.wav").touch()
+    tracks = {"b": files, "a": {"audio": ["a.wav", "md5"]}, "c": {"audio": ["x" * 5000, ""]}}
+    (tmp_path / "index.json").write_text(json.dumps({"tracks": tracks}))
+    found = corpora.scan("mirdata", tmp_path / "index.json", singer="(.)")
+    assert (only_id(found), found.n_ignored, len(found.problems)) == ("a", 1, 1)
+    (tmp_path / "index.json").write_text("[" * 100_000)
+    with pytest.raises(
+        ManifestError, match=r"index.json: cannot be read as an index; found nested"
+    ):
+        corpora.scan("mirdata", tmp_path / "index.json", singer="(.)")
+
+
+def only_id(found: Scan) -> str:
+    (source,) = found.sources
+    return source.id
+
+
+@pytest.mark.parametrize("read", [vctk.read_speakers, jvs_music.read_singers, damp.read_metadata])
+def test_lists_of_singers_that_are_no_text(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "list").write_bytes(b"singer gender\n\xff")
+    with pytest.raises(ManifestError, match=r"list: cannot be read as (text|CSV); found 'utf-8'"):
+        read(tmp_path / "list")
+
+
+def test_short_rows_of_vocadito(tmp_path: Path) -> None:
+    plant(tmp_path, "Audio/vocadito_2.wav")
+    header = "track_id,singer_id,average_pitch,language\n"
+    (tmp_path / "vocadito_metadata.csv").write_text(header + "2,S1\n")
+    assert only(corpora.scan("vocadito", tmp_path)).singer == "vocadito:S1"

@@ -79,3 +79,11 @@ def test_a_batch_keeps_its_failures():
     error = BatchError("2 of 9 files failed", failures)
     assert str(error) == "2 of 9 files failed"
     assert error.failures == failures
+
+
+def test_what_a_file_holds_cannot_flood_a_message():
+    error = SingeridError("x" * 9000, where="/" + "p" * 9000, found="y" * 10_000_000, do="z" * 501)
+    assert len(str(error)) < 6000
+    assert "yyy… (9,999,500 more characters)" in str(error)
+    assert str(SingeridError("a", found="y" * 500)) == "a; found " + "y" * 500
+    assert error.found == "y" * 10_000_000  # for programs

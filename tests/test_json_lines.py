@@ -186,3 +186,10 @@ def test_a_large_store_opens_by_its_copies(tmp_path: Path, always_large: None):
     with (path / "index.jsonl").open("a") as index:
         index.write(json.dumps(asdict(moved)) + '\n{"id": "unfinis')
     assert store.Store(path).entries["r3"] == moved
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b'{"a":' * 100_000, "9" * 5000, b"\xff", ""])
+def test_what_python_cannot_parse_is_a_value_error(text: str | bytes):
+    with pytest.raises(ValueError, match=r"."):
+        json_lines.parse(text)
+    assert json_lines.parse(b'{"a": [1]}') == {"a": [1]}

@@ -119,3 +119,14 @@ def test_nothing_is_written_under_another_suffix(tmp_path):
 def test_no_segments_at_all(tmp_path, suffix):
     write_segments(tmp_path / f"a{suffix}", [])
     assert read_segments(tmp_path / f"a{suffix}") == []
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5000])
+def test_json_of_any_depth_or_number(tmp_path, value):
+    (tmp_path / "x.json").write_text(value)
+    with pytest.raises(SingeridError, match=r"x.json.*is no segment; found"):
+        read_segments(tmp_path / "x.json")
+    row = {"start": 10**400, "end": 1, "singer": "a"}
+    (tmp_path / "x.json").write_text(json.dumps({"segments": [row]}))
+    with pytest.raises(SingeridError, match=r"x.json, segment 1: is no segment; found 1000"):
+        read_segments(tmp_path / "x.json")

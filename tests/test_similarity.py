@@ -366,3 +366,17 @@ def test_what_the_command_refuses(folders, tmp_path, capsys):
     ):
         assert main(["similarity", *arguments]) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("generated,reference\n" + "x" * 200_000, "cannot be read; found field larger"),
+        ("generated,reference\na," + "x" * 90_000, "names no generated recording"),
+    ],
+)
+def test_lists_of_pairs_with_huge_fields(tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(ManifestError, match=f"p.csv.*{message}") as caught:
+        read_pairs(tmp_path / "p.csv", *[[Recording("b", "b", "b.wav", 1.0, 1)]] * 2)
+    assert len(str(caught.value)) < 2000

@@ -50,6 +50,8 @@ from singerid.training_sections import (
 )
 from singerid.voicebank.spec import BankSettings
 
+_MOST_VALUES = 100_000  # in a file
+
 
 class ConfigErrors(ConfigError):
     """Every problem of a configuration, one line each."""
@@ -174,8 +176,10 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        # A date such as 2026-13-99 is a ValueError of PyYAML.
+        _check_size(values)
+    except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError,
+            yaml.YAMLError) as error:  # fmt: skip
+        # PyYAML: a date such as 2026-13-99 is a ValueError, "!!timestamp x" an AttributeError.
         raise ConfigError(
             "cannot read the configuration", where=path, found=" ".join(str(error).split())
         ) from error
@@ -185,6 +189,20 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError("not a mapping of sections", where=path, found=type(values).__name__)
     check_format(values.pop("format", 1), "configuration", path, ConfigError)
     return {name: {} if section is None else section for name, section in values.items()}
+
+
+def _check_size(values: object) -> None:
+    """Refuse what aliases blow up: "b: [*a, *a]", "c: [*b, *b]" and so on double it each time."""
+    waiting, n = [values], 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        n += 1
+        if n > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES:,} values, with those that aliases repeat")
 
 
 def resolve(values: Mapping[str, Any], where: object = "settings") -> Config:

@@ -7,6 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+_MOST_LETTERS = 500  # of each part of a message
+_MOST_OF_PATH = 4200
+
 
 def one_line(value: object) -> str:
     r"""Text of a value that is safe on one terminal line.
@@ -22,8 +25,16 @@ def one_line(value: object) -> str:
     )
 
 
+def shortened(text: str, most: int = _MOST_LETTERS) -> str:
+    """The start of a long text, and how much is left out: files may hold lines of any length."""
+    left_out = len(text) - most
+    return text if left_out <= 0 else f"{text[:most]}… ({left_out:,} more characters)"
+
+
 class SingeridError(Exception):
     """Base of every error that this package raises on purpose.
+
+    Its message is one line of bounded length.
 
     Args:
         what: what went wrong.
@@ -43,13 +54,14 @@ class SingeridError(Exception):
         do: str | None = None,
     ) -> None:
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
-        parts = [one_line(what) if where is None else f"{one_line(where)}: {one_line(what)}"]
+        place = "" if where is None else f"{shortened(one_line(where), _MOST_OF_PATH)}: "
+        parts = [place + shortened(one_line(what))]
         if found is not None:
-            parts.append(f"found {one_line(found)}")
+            parts.append(f"found {shortened(one_line(found))}")
         if expected is not None:
-            parts.append(f"expected {one_line(expected)}")
+            parts.append(f"expected {shortened(one_line(expected))}")
         if do is not None:
-            parts.append(one_line(do))
+            parts.append(shortened(one_line(do)))
         super().__init__("; ".join(parts))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -27,6 +27,18 @@ _LOOKED_AT = 10_000  # texts, whether they recur
 T = TypeVar("T")
 
 
+def parse(text: str | bytes) -> Any:
+    """What a text of JSON says.
+
+    Raises:
+        ValueError: it is not JSON, or is nested so deeply that Python cannot read it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_columns(
     data: bytes, types: Mapping[str, str], nested: str | None = None, copy: Path | None = None
 ) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]] | None:
@@ -130,8 +142,8 @@ def _texts(data: bytes, nested: str) -> list[tuple[str, Any]]:
     import pyarrow as pa
 
     try:
-        first = json.loads(data[: data.index(b"\n")])
-    except (ValueError, RecursionError):
+        first = parse(data[: data.index(b"\n")])
+    except ValueError:
         return []
     names = first.get(nested)
     return [(name, pa.string()) for name in names] if isinstance(names, dict) else []

@@ -17,6 +17,7 @@ from typing import Any
 
 from singerid import formats
 from singerid.errors import SingeridError
+from singerid.json_lines import parse
 from singerid.records import atomic_write
 from singerid.segments import Segment
 
@@ -124,7 +125,7 @@ def _to_json(segments: Sequence[Segment], recording: str) -> str:
 
 def _from_json(text: str, path: object) -> list[Segment]:
     try:
-        data = json.loads(text)
+        data = parse(text)
         formats.check_format(data.get("format", 1), "segments", path)
         rows = data["segments"]
         unnamed = [i for i, row in enumerate(rows) if not {"start", "end", "singer"} <= {*row}]
@@ -179,7 +180,7 @@ def _segment(
 def _time(value: Any, where: object) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise _bad(where, value, "a number")

@@ -148,11 +148,12 @@ def read_pairs(
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        reader = csv.DictReader(text.splitlines())
+        lines = [(reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(
             "cannot be read", where=path, found=getattr(error, "strerror", error)
         ) from error
-    reader = csv.DictReader(text.splitlines())
     header = list(reader.fieldnames or [])
     if missing := [name for name in _COLUMNS if name not in header]:
         raise ManifestError(
@@ -161,12 +162,12 @@ def read_pairs(
         )  # fmt: skip
     names = {"generated": _names(generated), "reference": _names(references)}
     pairs = []
-    for line in reader:
+    for number, line in lines:
         found = [names[column].get((line[column] or "").strip()) for column in _COLUMNS]
         if None in found:
             column = _COLUMNS[found.index(None)]
             raise ManifestError(
-                f"names no {column} recording that is there", where=f"{path}:{reader.line_num}",
+                f"names no {column} recording that is there", where=f"{path}:{number}",
                 found=line[column] or "nothing", expected=f"like {next(iter(names[column]))}",
             )  # fmt: skip
         pairs.append((str(found[0]), str(found[1])))

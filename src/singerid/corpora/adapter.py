@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from singerid.corpora.folder import readable, walk
@@ -109,6 +110,8 @@ def find_beside(root: Path, name: str) -> Path:
 def read_table(path: Path, required: Iterable[str]) -> list[dict[str, str]]:
     """Rows of a CSV file with a header; blanks around names and values are removed.
 
+    What a short row lacks is "".
+
     Raises:
         ManifestError: it cannot be read, or a required column is missing.
     """
@@ -122,7 +125,19 @@ def read_table(path: Path, required: Iterable[str]) -> list[dict[str, str]]:
         raise ManifestError(
             f"has no column {missing[0]!r}", where=path, found=", ".join(header)[:80]
         )
-    return [dict(zip(header, row, strict=False)) for row in lines[1:]]
+    return [dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in lines[1:]]
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file.
+
+    Raises:
+        ManifestError: it cannot be read as UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError("cannot be read as text", where=path, found=error) from error
 
 
 def first_entries(folder: Path, n: int = 5) -> str:

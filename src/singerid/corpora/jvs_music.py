@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from singerid.corpora.adapter import KnownScan, choose, find_beside, matches
+from singerid.corpora.adapter import KnownScan, choose, find_beside, matches, read_lines
 from singerid.errors import ManifestError
 from singerid.manifest import Scan
 
@@ -59,9 +59,9 @@ def read_singers(path: Path) -> dict[str, dict[str, str]]:
     """Rows of ``singer_info.txt`` by singer: columns by white space, the last may contain it.
 
     Raises:
-        ManifestError: no column for the singer or the gender.
+        ManifestError: it cannot be read, or has no column for the singer or the gender.
     """
-    lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [line for line in read_lines(path) if line.strip()]
     header = lines[0].split() if lines else []
     key = next((name for name in ("singer", "speaker") if name in header), None)
     if key is None or "gender" not in header:
@@ -72,4 +72,4 @@ def read_singers(path: Path) -> dict[str, dict[str, str]]:
     rows = (
         dict(zip(header, line.split(maxsplit=len(header) - 1), strict=False)) for line in lines[1:]
     )
-    return {row[key]: row for row in rows}
+    return {row[key]: row for row in rows if key in row}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import json
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,10 +20,13 @@ from typing import Any
 from singerid.corpora.adapter import first_entries
 from singerid.corpora.folder import SPLIT_NAMES
 from singerid.errors import ManifestError
+from singerid.json_lines import parse
 from singerid.manifest import Scan, Source
 from singerid.records import Recording, atomic_write
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
+_MOST_LINE = 1 << 22  # bytes
+_MOST_PACKED = 200  # bytes for each that is packed; real lists have some 20
 _TOLERANCE = 0.1  # seconds by which a supervision may miss the ends of its recording
 _TAKEN = {"embedding"} | {f.name for f in dataclasses.fields(Recording)}
 
@@ -55,9 +60,9 @@ def scan(root: Path) -> Scan:
             raise ManifestError("has no supervisions beside it", where=path, expected=partner.name)
         spoken = defaultdict(list)
         for _, line in _lines(partner):
-            spoken[line.get("recording_id")].append(line)
+            spoken[str(line.get("recording_id"))].append(line)
         for where, line in _lines(path):
-            source = _source(line, spoken[line.get("id")], path, where)
+            source = _source(line, spoken[str(line.get("id"))], path, where)
             if isinstance(source, ManifestError):
                 result.problems.append(source)
             else:
@@ -111,19 +116,36 @@ def _supervision(recording: Recording) -> dict[str, Any]:
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where each line stands, and the object on it."""
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, text in enumerate(file, 1):
-                where = f"{path}:{number}"
-                if not text.strip():
-                    continue
-                line = json.loads(text)
-                if not isinstance(line, dict):
-                    raise ManifestError("line is not an object", where=where, found=text[:60])
-                yield where, line
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        for number, text in enumerate(_texts(path), 1):
+            if not text.strip():
+                continue
+            where = f"{path}:{number}"
+            line = parse(text)
+            if not isinstance(line, dict):
+                raise ManifestError("line is not an object", where=where, found=text[:60])
+            yield where, line
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ManifestError("cannot be read as JSON lines", where=path, found=error) from error
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Lines of a file, unpacked if need be.
+
+    Raises:
+        ValueError: a line is too long, or a small file unpacks to a huge one.
+    """
+    n_bytes = 0
+    with path.open("rb") as packed:
+        unpacked: Any = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+        file = io.BufferedReader(unpacked, 1 << 16)  # GzipFile reads lines slowly
+        while line := file.readline(_MOST_LINE):
+            n_bytes += len(line)
+            if len(line) == _MOST_LINE:
+                raise ValueError(f"a line of more than {_MOST_LINE:,} bytes")
+            if n_bytes > max(_MOST_LINE, _MOST_PACKED * packed.tell()):
+                raise ValueError(f"more than {_MOST_PACKED} times the bytes of the packed file")
+            yield line.decode()
 
 
 def _source(
@@ -132,13 +154,14 @@ def _source(
     files = line.get("sources")
     if (
         not isinstance(files, list) or len(files) != 1 or not isinstance(files[0], dict)
-        or files[0].get("type") != "file" or not isinstance(line.get("id"), str)
+        or files[0].get("type") != "file" or not isinstance(files[0].get("source"), str)
+        or not isinstance(line.get("id"), str)
     ):  # fmt: skip
         return ManifestError(
             "recording is not one audio file", where=where, found=str(files)[:60],
             expected="an id and one source of type file",
         )  # fmt: skip
-    speakers = {supervision.get("speaker") for supervision in supervisions}
+    speakers = {_text(supervision.get("speaker")) for supervision in supervisions}
     if len(speakers) != 1 or None in speakers:
         return ManifestError(
             "recording does not have one speaker", where=where,
@@ -149,9 +172,9 @@ def _source(
         start = min(float(s["start"]) for s in supervisions)
         end = max(float(s["start"]) + float(s["duration"]) for s in supervisions)
         duration = float(line["duration"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         return ManifestError("has no start or duration in seconds", where=where, found=error)
-    if start > _TOLERANCE or end < duration - _TOLERANCE:
+    if not (start <= _TOLERANCE and end >= duration - _TOLERANCE):  # NaN fills nothing
         return ManifestError(
             "supervisions do not fill the recording", where=where,
             found=f"{start:g} to {end:g} s of {duration:g} s",
@@ -161,26 +184,33 @@ def _source(
     audio = Path(files[0]["source"])
     beside = path.parent / audio
     return Source(
-        beside if beside.exists() else audio, line["id"], str(supervisions[0]["speaker"]), split,
-        _channel(files[0].get("channels", [0]), supervisions[0].get("channel", 0)), labels,
+        beside if os.path.exists(beside) else audio, line["id"], str(supervisions[0]["speaker"]),
+        split, _channel(files[0].get("channels", [0]), supervisions[0].get("channel", 0)), labels,
     )  # fmt: skip
 
 
 def _labels(supervision: dict[str, Any], path: Path) -> tuple[dict[str, str], str | None]:
     """Labels, and the split by ``custom`` or by the file's name."""
-    custom = supervision.get("custom") or {}
+    custom = supervision.get("custom")
+    custom = custom if isinstance(custom, dict) else {}
     labels = {
         key: str(value)
         for key, value in custom.items()
         if isinstance(value, str | int | float) and key not in _TAKEN
     }
-    labels |= {key: supervision[key] for key in ("gender", "language") if supervision.get(key)}
+    own = {key: supervision.get(key) for key in ("gender", "language")}
+    labels |= {key: value for key, value in own.items() if value and isinstance(value, str)}
     part = path.name.split(".")[0].partition("recordings")[2].strip("_-").lower()
     split = custom.get("split", part)
     return labels, SPLIT_NAMES.get(split) if isinstance(split, str) else None
 
 
-def _channel(channels: Sequence[int], chosen: int | list[int]) -> str:
-    if len(channels) != 2 or isinstance(chosen, list):
+def _text(value: object) -> str | None:
+    """A name; None of what is no name."""
+    return str(value) if isinstance(value, str | int) and value != "" else None
+
+
+def _channel(channels: object, chosen: object) -> str:
+    if not isinstance(channels, list) or len(channels) != 2 or isinstance(chosen, list):
         return "mix"
     return "left" if chosen == channels[0] else "right"

@@ -7,11 +7,12 @@ track's name.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from pathlib import Path
 
 from singerid.errors import ConfigError, ManifestError
+from singerid.json_lines import parse
 from singerid.manifest import Scan, Source
 
 
@@ -40,7 +41,7 @@ def scan(root: Path, singer: str = "", data: str = "", key: str = "audio") -> Sc
         )  # fmt: skip
     result = Scan()
     for track, files in sorted(_tracks(root).items()):
-        relative = (files.get(key) or [None])[0]
+        relative = _path(files, key)
         if relative is None:
             result.n_ignored += 1
             continue
@@ -50,16 +51,23 @@ def scan(root: Path, singer: str = "", data: str = "", key: str = "audio") -> Sc
             result.problems.append(
                 ManifestError("singer pattern does not match", where=root, found=track)
             )
-        elif not path.is_file():
+        elif not os.path.isfile(path):  # (Path.is_file raises on names that are too long)
             result.problems.append(ManifestError("is in the index but missing", where=path))
         else:
             result.sources.append(Source(path, track, match[1]))
     return result
 
 
-def _tracks(path: Path) -> dict[str, dict[str, list[str | None]]]:
+def _path(files: object, key: str) -> str | None:
+    """Of one of a track's files; None if the index gives none."""
+    pair = files.get(key) if isinstance(files, dict) else None
+    path = pair[0] if isinstance(pair, list) and pair else None
+    return path if isinstance(path, str) else None
+
+
+def _tracks(path: Path) -> dict[str, object]:
     try:
-        tracks = json.loads(path.read_text(encoding="utf-8")).get("tracks")
+        tracks = parse(path.read_text(encoding="utf-8")).get("tracks")
     except (OSError, ValueError, AttributeError) as error:
         raise ManifestError("cannot be read as an index", where=path, found=error) from error
     if not isinstance(tracks, dict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from singerid.corpora.adapter import KnownScan, choose, find_beside, matches
+from singerid.corpora.adapter import KnownScan, choose, find_beside, matches, read_lines
 from singerid.errors import ManifestError
 from singerid.manifest import Scan
 
@@ -52,10 +52,10 @@ def read_speakers(path: Path) -> dict[str, dict[str, str]]:
     """Gender (F or M), accent and age of each speaker of ``speaker-info.txt``.
 
     Raises:
-        ManifestError: a line is not ``ID AGE GENDER ACCENTS REGION``.
+        ManifestError: it cannot be read, or a line is not ``ID AGE GENDER ACCENTS REGION``.
     """
     people = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         words = line.split()
         if not words or words[0] == "ID":
             continue

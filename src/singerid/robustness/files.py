@@ -13,6 +13,7 @@ from typing import Any
 from singerid import __version__
 from singerid.errors import SingeridError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.plots import save_figure
 from singerid.records import atomic_write
 from singerid.robustness import Interval, Robustness, Row
@@ -148,7 +149,7 @@ def read_robustness(folder: str | os.PathLike[str]) -> tuple[str, list[dict[str,
     """
     path = Path(folder) / "robustness.json"
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse(path.read_text(encoding="utf-8"))
         check_format(fields.get("format", 1), "robustness report", path)
         return str(fields["encoder"]), [fields["clean"], *fields["rows"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
