@@ -8,6 +8,7 @@ file that was cut short for a shorter one, so what headers promise is compared w
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,16 +141,25 @@ class Decoder:
             raise self._needs_ffmpeg(reason)
         self._file.seek(0)
         # Without its name, by which FFmpeg would take any bytes for raw samples.
-        file = SimpleNamespace(read=self._file.read, seek=self._file.seek, tell=self._file.tell)
+        file = SimpleNamespace(read=self._file.read, seek=self._seek, tell=self._file.tell)
         try:
             self._container = av.open(file, options={"protocol_whitelist": "none"})
             stream = self._container.streams.audio[0]
             self.sample_rate, self.channels = int(stream.rate), int(stream.channels)
             if self.sample_rate < 1 or self.channels < 1:
                 raise ValueError("no sample rate")
-            self.n_frames = round(self._seconds(stream) * self.sample_rate)
+            self.n_frames = max(0, round(self._seconds(stream) * self.sample_rate))
         except (av.error.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise self._undecodable() from error  # AttributeError: of a codec unknown to FFmpeg
+
+    def _seek(self, offset: int, whence: int = 0) -> int:
+        """For FFmpeg, which a damaged file may send before its start; -1: there is no such place."""
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -1
 
     def _seconds(self, stream: Any) -> float:
         """Duration by the header, or else of all packets (which takes 0.3 ms a second)."""
