@@ -153,7 +153,7 @@ class Decoder:
             raise self._undecodable() from error  # AttributeError: of a codec unknown to FFmpeg
 
     def _seek(self, offset: int, whence: int = 0) -> int:
-        """For FFmpeg, which a damaged file may send before its start; -1: there is no such place."""
+        """For FFmpeg, which a damaged file may send before its start; -1: no such place."""
         try:
             return self._file.seek(offset, whence)
         except OSError as error:
