@@ -104,9 +104,11 @@ def outcome(subject: Subject, path: Path, guard: Guard, must_refuse: bool) -> st
     """Read one file."""
     guard.seen, guard.on = "", True
     try:
-        subject.read(path)
+        found = subject.read(path)
         problem = "is read, and should not be" if must_refuse else None
         result, trace = "read", ""
+        for error in getattr(found, "problems", []):  # of a corpus: what was left out
+            problem = problem or problem_of(error, [""])
     except SingeridError as error:
         problem, result = problem_of(error, [path.name, *subject.named]), "refused"
         trace = traceback.format_exc()

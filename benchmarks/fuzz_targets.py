@@ -55,7 +55,7 @@ _AUDIO = (
 
 # Name of a target: module and function that set it up.
 TARGETS: dict[str, str] = {
-    "manifest": "fuzz_texts", "csv": "fuzz_texts", "lhotse": "fuzz_texts", "mirdata": "fuzz_texts",
+    "manifest": "fuzz_texts", "csv": "fuzz_texts", "lhotse": "fuzz_texts", "lhotse_gz": "fuzz_texts", "mirdata": "fuzz_texts",
     "corpus_table": "fuzz_texts", "trials": "fuzz_texts", "scores": "fuzz_texts",
     "models": "fuzz_texts", "config": "fuzz_texts", "declaration": "fuzz_texts",
     "segments": "fuzz_texts", "pairs": "fuzz_texts", "robustness": "fuzz_texts",
