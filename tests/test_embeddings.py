@@ -212,7 +212,10 @@ def test_other_programs_can_read_it(tmp_path):
 def test_files_of_the_first_version_have_no_hashes(tmp_path):
     write_embeddings(tmp_path / "e.parquet", make())
     table = pq.read_table(tmp_path / "e.parquet")
-    pq.write_table(table.drop_columns(["sha256"]), tmp_path / "old.parquet")
+    metadata = dict(table.schema.metadata)
+    metadata.pop(b"singerid.crc32")  # and no checksum
+    old = table.drop_columns(["sha256"]).replace_schema_metadata(metadata)
+    pq.write_table(old, tmp_path / "old.parquet")
     old = read_embeddings(tmp_path / "old.parquet")
     assert list(old.hashes) == [""] * 5
     assert "sha256" not in old.labels
@@ -258,6 +261,21 @@ def test_damaged_values_are_noticed(tmp_path):
     path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     with pytest.raises(SingeridError, match=r"cannot read embeddings; found .*CRC checksum"):
         read_embeddings(path)
+
+
+def test_damage_that_no_page_has_is_noticed(tmp_path):
+    """Names, the fingerprint and headers of pages are outside of Parquet's own checksums."""
+    path = tmp_path / "e.parquet"
+    write_embeddings(path, make())
+    data = path.read_bytes()
+    for text in ("größe", "abc123"):
+        altered = data.replace(text.encode(), text.encode()[:-1] + b"x")
+        assert altered != data
+        path.write_bytes(altered)
+        with pytest.raises(SingeridError, match=r"e.parquet: embeddings: content does not match"):
+            read_embeddings(path)
+    path.write_bytes(data)
+    assert_same(read_embeddings(path), make())
 
 
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from singerid.column_checksum import checksum
 from singerid.errors import MismatchError, SingeridError, one_line
 from singerid.formats import FORMATS, check_format
 from singerid.records import Condition, Recording, atomic_write
@@ -21,7 +22,7 @@ _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
 _COLUMNS = ("id", "singer", "split", "path", "seconds", "n_partials", "embedding")
 _ENCODER_KEY, _KIND_KEY = b"singerid.encoder", b"singerid.kind"
-_FORMAT_KEY = b"singerid.format"
+_FORMAT_KEY, _CHECKSUM_KEY = b"singerid.format", b"singerid.crc32"
 
 
 def normalize(vectors: npt.NDArray[np.floating]) -> FloatArray:
@@ -226,9 +227,12 @@ def read_embeddings(path: str | os.PathLike[str]) -> EmbeddingSet:
 def write_parquet(
     path: str | os.PathLike[str], columns: Mapping[str, pa.Array], encoder: str, kind: str
 ) -> None:
-    """Write columns with the encoder's fingerprint and the kind of file in the schema metadata."""
+    """Write columns; the schema's metadata tell the encoder's fingerprint, kind and checksum."""
     table = pa.table(dict(columns))
-    metadata = {_ENCODER_KEY: encoder, _KIND_KEY: kind, _FORMAT_KEY: str(FORMATS[kind])}
+    metadata = {
+        _ENCODER_KEY: encoder, _KIND_KEY: kind, _FORMAT_KEY: str(FORMATS[kind]),
+        _CHECKSUM_KEY: checksum(table, kind.encode(), encoder.encode()),
+    }  # fmt: skip
     table = table.replace_schema_metadata(metadata)
     with atomic_write(path, "wb") as file:
         pq.write_table(table, file, write_page_checksum=True)
@@ -265,9 +269,21 @@ def read_parquet(
         raise SingeridError(
             f"not a file of {kind}", where=path,
             found=f"kind {found!r}" + (f", no column {missing[0]!r}" if missing else ""),
-            do=f"make one: singerid {'embed' if kind == 'embeddings' else kind}",
+            do=f"make one: singerid {_maker(kind)}",
+        )  # fmt: skip
+    now = checksum(table, kind.encode(), metadata[_ENCODER_KEY])
+    if metadata.get(_CHECKSUM_KEY, now) != now:
+        raise SingeridError(
+            f"{kind}: content does not match its checksum", where=path,
+            do=f"make it again: singerid {_maker(kind)}; or, if another program has changed it, "
+            f"take {_CHECKSUM_KEY.decode()} out of its schema metadata",
         )  # fmt: skip
     return table, metadata[_ENCODER_KEY].decode("utf-8", "replace")
+
+
+def _maker(kind: str) -> str:
+    """The command that makes files of a kind."""
+    return "embed" if kind == "embeddings" else kind
 
 
 def vectors_of(table: pa.Table) -> FloatArray:
