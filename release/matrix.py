@@ -30,15 +30,15 @@ KINDS = list(EXTRAS)
 
 _BASE_TESTS = """
 accompaniment adaptation alarms audio augment backend backgrounds bank batches blas bootstrap
-breakdown calibrate calibration clustering cohort comparison config corpora corpora_known crops
+breakdown calibrate calibration clustering cohort comparison config corpora corpora_known crew crops
 cycles decimation declared degradations distortion embedder embeddings encoder_graph enrollment
 errors evaluate features flags front_ends geometry golden_metrics hardest health identification
-judge labels likelihood lint logistic lossy manifest markup melcepstrum metrics model_files mpeg
-naming objective_line pairs pitch pitch_labels players plda plots python_docs quality records report
-report_files resemblyzer_package robustness sampling scorer scoring_models segment_errors
-segment_files segments separation silence similarity sklearn_transformer slices store streaming svg
-table throughput timeline tracks trial_files trial_rules trials turns vector_cache vectors_file
-virtual voicing wave_batches worst
+json_lines judge labels likelihood lint logistic lossy manifest markup melcepstrum metrics
+model_files mpeg naming objective_line pairs pitch pitch_labels players plda plots python_docs
+quality records release report report_files resemblyzer_package robustness sampling scorer
+scoring_models segment_errors segment_files segments separation silence similarity
+sklearn_transformer slices store store_check streaming svg table throughput timeline tracks
+trial_files trial_rules trials turns vector_cache vectors_file virtual voicing wave_batches worst
 """
 BASE_TESTS = _BASE_TESTS.split()
 """Test files that need no extra or skip what does, test_layers (of the source, not of what it

@@ -128,6 +128,9 @@ def a_run(folder: Path) -> None:
     """With its checkpoint and saved model; it was trained on the golden store."""
     data = TrainingData.from_store(CONFIG, Store(folder.parent / "store"))
     run.describe_run(folder, CONFIG, data, "golden", "singerid train store -o run")
+    made = json.loads((folder / "provenance.json").read_text("utf-8"))
+    made |= {"data": "store", "platform": "any"}  # of the machine that made it, nothing is kept
+    (folder / "provenance.json").write_text(json.dumps(made, indent=2) + "\n", "utf-8")
     fit(CONFIG, data, folder, say=lambda line: None)
     for path in folder.iterdir():
         if path.name not in KEPT and path.suffix not in (".safetensors", ".ckpt", ".pt"):

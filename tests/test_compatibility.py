@@ -5,6 +5,8 @@ The golden files lie in ``tests/golden/VERSION``; see `golden_make` and docs/for
 
 import json
 import math
+import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 import golden_make
 import golden_read
+from singerid.cli import main
 from singerid.errors import SingeridError
 from singerid.formats import FIXED, FORMATS, check_format
 from singerid.records import Recording
@@ -32,6 +35,36 @@ LATEST = {
 
 HAS_TO_SAY = {"exported encoder", "calibration", "encoder", "bank", "registry"}
 """Formats whose every file has held its version from the first on."""
+
+
+COMMANDS = {
+    "manifest": "features manifest/manifest.jsonl -o out",
+    "configuration": "config --config configuration/config.yaml",
+    "store": "store check store",
+    "bank": "resing bank -o songs",
+    "run": "train --resume run",
+    "checkpoint": "train --resume run --train.steps 4",
+    "saved model": "import run/saved_model.pt -o encoder.safetensors",
+    "encoder": "export encoder/lstm.safetensors -o encoder.onnx",
+    "exported encoder": "embed store --encoder exported-encoder/encoder.onnx -o e.parquet",
+    "calibration":
+        "evaluate embeddings/embeddings.parquet -o report "
+        "--calibration calibration/calibration.safetensors",
+    "embeddings": "table embeddings/embeddings.parquet -o table.parquet",
+    "table": "identify table/table.parquet song.wav",
+    "registry": "singers list --registry registry",
+    "robustness report":
+        "evaluate embeddings/embeddings.parquet -o report --robustness robustness-report",
+}  # fmt: skip
+"""What a user types that reads a format; Python alone reads hub folders and segments."""
+
+
+@pytest.fixture(scope="module")
+def made_now(tmp_path_factory):
+    """What this version writes: the folder."""
+    folder = tmp_path_factory.mktemp("written-by-this-version") / "now"
+    golden_make.make(folder)
+    return folder
 
 
 @pytest.fixture
@@ -72,7 +105,26 @@ def test_a_file_from_the_future_is_refused_by_name(name, copy_of):
     message = rf"{name} format {known + 1} is newer than this singerid \(knows {known}\); upgrade s"
     with pytest.raises(SingeridError, match=message) as caught:
         golden_read.READERS[name](folder)
-    assert str(folder / golden_read.folder_of(name)) in str(caught.value) or name == "hub folder"
+    assert str(folder / golden_read.folder_of(name)) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_say_one_line_to_a_file_from_the_future(name, copy_of, monkeypatch, capsys):
+    folder = copy_of(LATEST[name])
+    golden_read.RAISED[name](folder / golden_read.folder_of(name), FORMATS[name] + 1)
+    monkeypatch.chdir(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert main(COMMANDS[name].split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    place = golden_read.folder_of(name)
+    message = rf"error: {place}\S*: {name} format {FORMATS[name] + 1} is newer than this singerid "
+    assert re.match(message, line), line
+    assert line.endswith("; upgrade singerid")
+    assert (
+        before.items()
+        <= {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}.items()
+    )
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS.keys() - HAS_TO_SAY))
@@ -93,14 +145,23 @@ def test_every_format_has_golden_files():
     assert not missing, "write them: python tests/golden_make.py VERSION"
 
 
-def test_nothing_is_added_without_a_new_version(tmp_path):
+def test_nothing_is_added_without_a_new_version(made_now):
     """What is written today has the fields of the newest golden files, no more and no fewer."""
-    folder = tmp_path / "now"
-    golden_make.make(folder)
     for name in (*FORMATS, *FIXED):
         golden = EXPECTED[LATEST[name]][name]["outline"]
-        changed = set(golden_read.outline(name, folder)) ^ set(golden)
+        changed = set(golden_read.outline(name, made_now)) ^ set(golden)
         assert not changed, f"{name} is of another version now: raise its number in FORMATS"
+
+
+def test_golden_files_know_nothing_of_the_machine_that_made_them(made_now):
+    """No folder of its disk is in them, nor its name: they are the same wherever they were made."""
+    own = [made_now.parent.name, platform.node(), platform.release(), str(Path.cwd())]
+    for path in filter(Path.is_file, made_now.rglob("*")):
+        data = path.read_bytes()
+        assert not [word for word in own if len(word) > 3 and word.encode() in data], path
+    absolute = re.compile(rb"(?:^|[\s\"'=])(/(?:home|root|tmp|work|mnt|Users|var)/|[A-Z]:\\\\)")
+    for path in filter(Path.is_file, GOLDEN.rglob("*")):
+        assert not absolute.search(path.read_bytes()), path
 
 
 def test_the_golden_files_stay_small():
