@@ -6,13 +6,20 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 WITH_TOOLS := PATH=$(CURDIR)/$(TOOLS):$$PATH $(TOOLS)/python
 
-.PHONY: help demo test test-slow check bench format clean release lock audit licenses matrix containers docs
+# Debian's packages that slow tests need: a browser.
+SYSTEM := chromium
+
+.PHONY: help demo system test test-slow check bench format clean release lock audit licenses matrix containers docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/train ## make virtual singers and take them from audio to a map (minutes)
 	$(BIN)/singerid demo -o singerid_demo
+
+system: ## install the Debian packages that slow tests need (as root)
+	dpkg --status $(SYSTEM) >/dev/null 2>&1 || { apt-get update -qq && \
+		apt-get install -qq --yes --no-install-recommends $(SYSTEM) >/dev/null; }
 
 test: .venv/dev ## run the tests (three minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -116,8 +116,10 @@ def browser() -> Iterator[Any]:
     """Debian's Chromium without a window, driven by playwright, its microphone a fake one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium and os.environ.get("CI"):
+        pytest.fail("no chromium, which a checked change must be tried in: make system")
     if not chromium:
-        pytest.skip("no chromium on this machine")
+        pytest.skip("no chromium on this machine: make system")
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with playwright.sync_playwright() as running:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", *fake])

@@ -1,5 +1,7 @@
 """What the scripts in release/ decide, without a network: bounds, locks, licenses, audits."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -175,3 +177,67 @@ def test_sums_see_one_changed_byte(tmp_path):
 def test_files_of_the_matrix_are_here():
     assert len(matrix.BASE_TESTS) > 50
     assert [n for n in matrix.BASE_TESTS if not (ROOT / f"tests/test_{n}.py").is_file()] == []
+
+
+DEV_CONTAINER = {
+    "name": str, "image": str, "onCreateCommand": str, "postCreateCommand": str,
+    "forwardPorts": list, "customizations": dict, "remoteUser": str, "containerEnv": dict,
+    "hostRequirements": dict, "features": dict,
+}  # fmt: skip
+"""Of the properties that the dev container reference documents, those that may be used here."""
+
+
+def dev_container_problems(settings):
+    """What an editor would trip over or ignore in silence."""
+    problems = [
+        f"{name}: {value!r}"
+        for name, value in settings.items()
+        if not isinstance(value, DEV_CONTAINER.get(name, type(None)))
+    ]
+    targets = set(re.findall(r"(?m)^([\w./-]+):", (ROOT / "Makefile").read_text()))
+    for name in ("onCreateCommand", "postCreateCommand"):
+        program, *words = str(settings.get(name, "make help")).split()
+        if program != "make" or not words or not set(words) <= targets:
+            problems.append(f"{name}: no target of the Makefile: {words}")
+    ports = settings.get("forwardPorts", [])
+    problems += [
+        f"port {port!r}" for port in ports if type(port) is not int or not 0 < port < 65536
+    ]
+    if not re.fullmatch(r"[a-z0-9./_-]+:[\w.-]+", str(settings.get("image"))):
+        problems.append("image: no tag")  # the newest Python need not have our wheels
+    editor = settings.get("customizations", {}).get("vscode", {})
+    if not editor.keys() <= {"extensions", "settings"}:
+        problems.append(f"customizations.vscode: {sorted(editor)}")
+    names = editor.get("extensions", [])
+    problems += [f"extension {name}" for name in names if not re.fullmatch(r"[\w-]+\.[\w-]+", name)]
+    return problems
+
+
+def test_the_dev_container_is_what_editors_understand():
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert dev_container_problems(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("imagee", "python:3.11", "imagee: 'python:3.11'"),
+        ("forwardPorts", "8000", "forwardPorts: '8000'"),
+        ("forwardPorts", [80000], "port 80000"),
+        ("image", "python", "image: no tag"),
+        ("postCreateCommand", "make .venv/none", "postCreateCommand: no target"),
+        ("customizations", {"vscode": {"extension": []}}, "customizations.vscode: ['extension']"),
+        ("customizations", {"vscode": {"extensions": ["ruff"]}}, "extension ruff"),
+    ],
+)
+def test_a_dev_container_with_a_slip_is_found(name, value, message):
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    problems = dev_container_problems(settings | {name: value})
+    assert any(problem.startswith(message) for problem in problems), problems
+
+
+def test_what_the_docker_file_copies_is_sent_to_the_builder():
+    """`.dockerignore` leaves out all but what it names."""
+    sent = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"]
+    copied = re.findall(r"(?m)^COPY (?!--from)(\S+) ", (ROOT / "Dockerfile").read_text())
+    assert sorted(copied) == sorted(sent) == ["dist/*.whl", "release/server.lock"]
