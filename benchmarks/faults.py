@@ -3,10 +3,10 @@
     python benchmarks/faults.py [section ...] [--kills N] [--writes N] [--tries N] [--flips N]
         [--seed N] [--stages NAME ...]
 
-Sections: kills, writes, full, readonly, reads, crash, clock, second, worker, store, files (default:
-all). A stage is disturbed, run again as its message says, and must then have made exactly what an
-undisturbed run makes. Linux only, with a C compiler (`fault_library.c`); sections full and
-readonly need the right to mount.
+Sections: kills, writes, full, readonly, reads, crash, clock, second, worker, store, bank, files
+(default: all). A stage is disturbed, run again as its message says, and must then have made
+exactly what an undisturbed run makes. Linux only, with a C compiler (`fault_library.c`); sections
+full and readonly need the right to mount.
 """
 
 from __future__ import annotations
@@ -24,15 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fault_stages import Bench, Child, Stage, Tally, flat, frames
-from singerid import store_writer
-from singerid.checkpoint import load_encoder, load_weights_only
-from singerid.embeddings import read_embeddings
-from singerid.errors import SingeridError
-from singerid.extraction import extract
-from singerid.spec import FeatureSpec
-from singerid.store_check import check, repair
-from singerid.table import read_table
+from fault_damage import bank, files, store
+from fault_stages import Bench, Child, Stage, Tally, frames
 
 AGAIN = 0.3
 NO_SPACE = ("No space left", "os error 28", "OutOfSpace")
@@ -293,95 +286,10 @@ def worker(bench: Bench, n: int) -> Iterator[Tally]:
         yield tally
 
 
-def store(bench: Bench, n: int) -> Iterator[Tally]:
-    """Damage in every file of a store: named by `check`, put right by `repair` and `features`."""
-    store_writer.SHARD_BYTES = 600_000
-    whole, spec = bench.folder / "shards", FeatureSpec()
-    extract(bench.recordings, whole, spec)
-    names = sorted(f.name for f in whole.iterdir() if f.name != ".lock")
-    for what in ("a bit flipped", "cut short", "gone"):
-        tally, made = Tally(f"a file of a store, {what}"), 0
-        for i in range(n if what != "gone" else len(names)):
-            at = bench.place() / "store"
-            shutil.copytree(whole, at)
-            name = names[i % len(names)]
-            damage(at / name, what, bench.rng)
-            tally.tries += 1
-            tally.hit += is_named(at, name)
-            result, _ = extract(bench.recordings, at, spec)
-            made += result.n_done
-            same = all((at / name).read_bytes() == (whole / name).read_bytes() for name in names)
-            tally.lost += not same
-            shutil.rmtree(at.parent)
-        tally.found.append(
-            f"{made / tally.tries:.1f} of {len(bench.recordings)} recordings made again on average"
-        )
-        yield tally
-
-
-def is_named(at: Path, name: str) -> bool:
-    """Whether `check` names a file that is damaged; then the store is repaired."""
-    try:
-        findings = check(at).findings
-        repair(at)
-    except SingeridError as error:
-        return name in str(error)
-    if name == "checksums.json" and not (at / name).exists():
-        return True  # nothing says that it was ever there
-    if name in ("index.jsonl", "recordings.jsonl") and not findings:
-        return False
-    return any(name in str(finding) for finding in findings) or (
-        name in ("index.jsonl", "recordings.jsonl")  # its consequences are
-    )
-
-
-def damage(file: Path, what: str, rng: np.random.Generator) -> None:
-    """Change a file at random."""
-    data = bytearray(file.read_bytes())
-    position = int(rng.integers(len(data)))
-    if what == "gone":
-        file.unlink()
-    elif what == "cut short":
-        os.truncate(file, position)
-    else:
-        data[position] ^= 1 << int(rng.integers(8))
-        file.write_bytes(data)
-
-
-def files(bench: Bench, n: int) -> Iterator[Tally]:
-    """Damage in what else is kept: it is refused, or what is read is the same."""
-    for name in ("train", "table"):
-        bench.whole(bench.stages[name])
-    run = bench.made / "train"
-    kinds: list[tuple[Path, Callable[[Path], object]]] = [
-        (bench.made / "embed", lambda p: read_embeddings(p).vectors.tobytes()),
-        (bench.made / "table", lambda p: read_table(p).centroids.tobytes()),
-        (run / "encoder.safetensors", lambda p: load_encoder(p).fingerprint),
-        (next(run.glob("*.ckpt")), lambda p: flat(load_weights_only(p))),
-    ]
-    for what in ("a bit flipped", "cut short"):
-        for file, content in kinds:
-            tally = Tally(f"{file.name}, {what}")
-            intact, copy = content(file), bench.place() / file.name
-            for _ in range(n):
-                shutil.copy(file, copy)
-                damage(copy, what, bench.rng)
-                tally.tries += 1
-                try:
-                    now = content(copy)
-                except SingeridError:
-                    tally.hit += 1
-                except Exception as error:
-                    tally.found.append(f"raises {type(error).__name__}")
-                else:
-                    tally.lost += now != intact
-            yield tally
-
-
 SECTIONS = {
     "kills": kills, "writes": writes, "full": full, "readonly": readonly, "reads": reads,
     "crash": crash, "clock": clock, "second": second, "worker": worker, "store": store,
-    "files": files,
+    "bank": bank, "files": files,
 }  # fmt: skip
 
 
@@ -397,7 +305,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # BLAS sums by its threads
     counts = {"kills": arguments.kills, "writes": arguments.writes, "store": arguments.flips,
-              "files": arguments.flips}  # fmt: skip
+              "bank": arguments.flips, "files": arguments.flips}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), np.random.default_rng(arguments.seed))
         if arguments.stages:
