@@ -24,6 +24,7 @@ from singerid.errors import AudioError, one_line
 
 FloatArray = npt.NDArray[np.float32]
 _BLOCK_FRAMES = 1 << 16
+_RATES = (1_000, 1_000_000)  # Hz
 _UNKNOWN = 1 << 60  # libsndfile says 2^63 - 1 frames where a header tells no length
 
 # First bytes of a file: offset, size and byte order of the length that its header promises, and
@@ -116,11 +117,21 @@ class Decoder:
             self._open_with_ffmpeg("is MPEG audio that does not tell its length")
             return
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
+        self._check_rate()
         self.n_frames = self._sound.frames
         if self.n_frames >= _UNKNOWN:
             self._open_streamed()
             self.n_frames = sum(map(len, self.blocks()))
             self._open_streamed()
+
+    def _check_rate(self) -> None:
+        """A small file that says 1 Hz would become a huge one at any other rate."""
+        if not _RATES[0] <= self.sample_rate <= _RATES[1]:
+            raise AudioError(
+                "has a sample rate that nobody sings at", where=self.path,
+                found=f"{self.sample_rate} Hz", expected=f"{_RATES[0]:,} to {_RATES[1]:,} Hz",
+                do="export it again",
+            )  # fmt: skip
 
     def _count_mp3(self) -> None:
         """Open it anew with the number of its frames, or not at all."""
@@ -148,6 +159,7 @@ class Decoder:
             self.sample_rate, self.channels = int(stream.rate), int(stream.channels)
             if self.sample_rate < 1 or self.channels < 1:
                 raise ValueError("no sample rate")
+            self._check_rate()
             self.n_frames = max(0, round(self._seconds(stream) * self.sample_rate))
         except (av.error.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise self._undecodable() from error  # AttributeError: of a codec unknown to FFmpeg
