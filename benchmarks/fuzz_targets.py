@@ -51,6 +51,8 @@ class Subject:
 _AUDIO = (
     "wav", "wavex", "adpcm", "flac", "ogg", "opus", "mp3", "aiff", "caf", "au", "w64", "rf64",
     "m4a", "alac", "aac", "webm", "mka", "wma", "ac3", "voc", "ircam", "paf", "avr", "htk", "nist",
+    "flacstream", "svx", "pvf", "mat4", "mat5", "xi", "gsm", "g721", "mpc2k", "mp3bare", "mp3av",
+    "eac3", "mp2", "tta", "wv",
 )  # fmt: skip
 
 # Name of a target: module and function that set it up.
