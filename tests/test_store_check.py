@@ -236,6 +236,16 @@ def test_lines_that_say_the_impossible(broken, few, whole, monkeypatch, field, v
     assert remade(broken, few, whole, monkeypatch) == ["r3"]
 
 
+def test_a_line_that_took_the_id_of_a_later_one(broken, few, whole, monkeypatch):
+    """As one flipped bit does it."""
+    index = broken / "index.jsonl"
+    index.write_text(index.read_text().replace('"id": "r2"', '"id": "r3"'))
+    (finding,) = check(broken).findings
+    assert str(finding).endswith("a listed recording has no features; found r2")
+    repair(broken)
+    assert remade(broken, few, whole, monkeypatch) == ["r2"]
+
+
 def test_a_lost_index(broken, few, whole, monkeypatch):
     (broken / "index.jsonl").unlink()
     assert len(check(broken).findings) == N

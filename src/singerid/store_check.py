@@ -151,18 +151,21 @@ def _inspect_shard(
         on_progress(n_bytes)
 
 
-def drop(path: Path, inspection: Inspection, unusable: Set[str] = frozenset()) -> Inspection:
+def drop(
+    path: Path, inspection: Inspection, unusable: Set[str] = frozenset(), anew: bool = False
+) -> Inspection:
     """Take what is damaged out of the index of a locked store; all else stays where it is.
 
     Args:
         path: folder of the store.
         inspection: what was found there.
         unusable: ids to be taken out as well.
+        anew: write the index without lines that a later one replaces, even if none is damaged.
 
     Returns:
         the inspection of what is left.
     """
-    if not inspection.findings and not unusable:
+    if not (inspection.findings or unusable or anew):
         return inspection
     kept = in_place(e for e in inspection.entries.values() if e.id not in unusable)
     write_index(path, kept)
@@ -255,7 +258,8 @@ def repair(
         found = _check(path, inspection)
         if (recordings := _intact_list(path)) is None:
             (path / "recordings.jsonl").unlink(missing_ok=True)
-        drop(path, inspection, _unusable(recordings or [], inspection))
+        # A line with another's id, by one flipped bit, would keep the place of whose it was.
+        drop(path, inspection, _unusable(recordings or [], inspection), bool(found.findings))
         if not read_checksums(path):
             (path / CHECKSUMS).unlink(missing_ok=True)
     return found
