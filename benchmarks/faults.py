@@ -222,7 +222,7 @@ def clock(bench: Bench, n: int) -> Iterator[Tally]:
 
 def second(bench: Bench, n: int) -> Iterator[Tally]:
     """While one process stands still in the middle of its work, another begins the same."""
-    for name in ("features", "train"):
+    for name in ("features", "voices", "train"):
         stage, tally = bench.stages[name], Tally(f"second process, {name}: is refused")
         whole = bench.whole(stage)
         for _ in range(n):
@@ -264,7 +264,7 @@ def _states(child: Child) -> str:
 
 def worker(bench: Bench, n: int) -> Iterator[Tally]:
     """A worker process is killed at any time, as the system does it when memory is short."""
-    for name in ("features of pitch", "train with workers"):
+    for name in ("features of pitch", "voices", "train with workers"):
         stage, tally = bench.stages[name], Tally(f"worker killed, {name}")
         whole = bench.whole(stage)
         while tally.hit < n:
