@@ -310,7 +310,7 @@ def main() -> None:
         bench = Bench(Path(folder), np.random.default_rng(arguments.seed))
         if arguments.stages:
             bench.chosen = [bench.stages[name] for name in arguments.stages]
-        print("| fault | tries | hit or named | lost | leftovers | found |")
+        print("| fault | tries | felt | lost | left | found |")
         print("|---|---|---|---|---|---|", flush=True)
         for name in arguments.sections or SECTIONS:
             for tally in SECTIONS[name](bench, counts.get(name, arguments.tries)):
