@@ -81,9 +81,9 @@ clean: ## remove the environment and what demo and tests left
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/train
 
-.venv/tools: release/tools.txt
+.venv/tools: release/tools.lock
 	$(PYTHON) -m venv --clear $@
-	$@/bin/python -m pip install --quiet --disable-pip-version-check -r release/tools.txt
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r release/tools.lock
 
 .venv/docs: docsite/requirements.txt
 	$(PYTHON) -m venv --clear $@

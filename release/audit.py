@@ -37,7 +37,7 @@ def summary(report: dict[str, Any]) -> tuple[int, list[str]]:
 def main() -> None:
     """Audit each lock file."""
     seen = set()
-    for name in LOCKS:
+    for name in (*LOCKS, "tools.lock"):
         command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"]
         command += ["--progress-spinner=off", "--format=json", "-r", f"release/{name}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
