@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,17 +41,20 @@ SMALLER = {  # what is added to these commands when a page is run, so that it ta
     "robustness": "--evaluate.resamples 20 --robustness.max_recordings 2",
 }  # fmt: skip
 SINGERID = """#!{python}
-import shlex, subprocess, sys, time, urllib.request
+import os, shlex, shutil, signal, subprocess, sys, time, urllib.request
 import singerid.demo
 from singerid.cli import main
 from singerid.config import PRESETS
 
 words = sys.argv[1:]
-if words[0] == "serve" and "--port" not in words:  # in the background, until the page ends
+if words[0] == "serve" and "--port" not in words:  # in the background, until the next or the end
+    if os.path.exists("serve.pid"):
+        os.kill(int(open("serve.pid").read()), signal.SIGKILL)
     command = [sys.executable, "-m", "singerid", *words, "--serve.port", "{port}"]
     log = open("serve.log", "w")
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    for _ in range(600):
+    open("serve.pid", "w").write(str(server.pid))
+    for _ in range(1200):
         try:
             urllib.request.urlopen("http://127.0.0.1:{port}/ready", timeout=2)
             sys.exit(0)
@@ -59,14 +63,28 @@ if words[0] == "serve" and "--port" not in words:  # in the background, until th
                 sys.exit(open("serve.log").read())
             time.sleep(0.1)
     sys.exit("not ready")
+if words == ["demo"] and "DEMO" in os.environ:  # which was run once, for all pages
+    shutil.copytree(os.environ["DEMO"], "singerid_demo")
+    sys.exit(0)
+PRESETS["demo"]["train"].update(steps=4, train_iters=2, val_iters=1)
 smaller = shlex.split({smaller!r}.get(words[0], ""))
 if "--resume" in words:
     smaller = ["--train.steps", "6"]
-singerid.demo.N_SINGERS, singerid.demo.SONGS_PER_SINGER = 6, 2
-PRESETS["demo"]["train"].update(steps=4, train_iters=2, val_iters=1)
 sys.exit(main(words + smaller))
 """
+TORCHRUN = f"""#!/bin/sh
+exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@" {SMALLER["train"]}
+"""
+PYTHON3 = f"""#!/bin/sh
+# The page is run where all is installed: an empty environment would be of no use.
+if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin"; touch "$3/bin/activate"; exit; fi
+exec {shlex.quote(sys.executable)} "$@"
+"""
+CURL = """#!/bin/sh
+exec {curl} --fail-with-body --silent --show-error "$@"
+"""
 NOTHING = "#!/bin/sh\n# The page is run where all is installed, and watches nothing.\n"
+PYTHON_STEPS = re.compile(r"\bn_steps = \d+")
 
 
 @dataclass(frozen=True)
@@ -157,21 +175,29 @@ class Shell:
     """Runs the shell blocks of one page in one folder, as a user would who has it all installed.
 
     Its `singerid` is the real one, but for `SMALLER`; `singerid serve` goes on in the background,
-    at a free port instead of 8000. `pip` and `tensorboard` do nothing.
+    at a free port instead of 8000. `pip` and `tensorboard` do nothing. Variables and the folder
+    that a block ends in are there in the next one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder, self.port = folder, free_port()
-        programs = folder.parent / f"{folder.name}_bin"
-        programs.mkdir()
-        script = SINGERID.format(python=sys.executable, port=self.port, smaller=SMALLER)
-        for program, text in (("singerid", script), ("pip", NOTHING), ("tensorboard", NOTHING)):
-            (programs / program).write_text(text)
-            (programs / program).chmod(0o755)
+        self.programs = folder.parent / f"{folder.name}_bin"
+        self.programs.mkdir()
+        singerid = SINGERID.format(python=sys.executable, port=self.port, smaller=SMALLER)
+        for program, text in (
+            ("singerid", singerid), ("torchrun", TORCHRUN), ("python3", PYTHON3),
+            ("pip", NOTHING), ("tensorboard", NOTHING),
+            ("curl", CURL.format(curl=shutil.which("curl"))),
+        ):  # fmt: skip
+            (self.programs / program).write_text(text)
+            (self.programs / program).chmod(0o755)
         path = os.pathsep.join(
-            [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+            [str(self.programs), str(Path(sys.executable).parent), os.environ["PATH"]]
         )
-        self.environment = {**os.environ, **home(folder), "PATH": path, "OMP_NUM_THREADS": "1"}
+        self.variables = {**home(folder), **variables}
+        self.environment = {
+            **os.environ, **self.variables, "PATH": path, "OMP_NUM_THREADS": "1"
+        }  # fmt: skip
         self.sessions: list[int] = []
 
     def run(self, block: Block) -> str:
@@ -181,13 +207,16 @@ class Shell:
             AssertionError: a command of it failed.
         """
         code = block.code.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        state = shlex.quote(str(self.programs / "state"))
+        whole = f"[ -f {state} ] && . {state}\nset -aeuo pipefail\n{code}\n"
+        whole += f"set +u\n{{ export -p; echo cd \"$PWD\"; }} > {state}\n"
         process = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", code], cwd=self.folder, env=self.environment,
+            ["bash", "-c", whole], cwd=self.folder, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
         self.sessions.append(process.pid)
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, f"{block} ends with {process.returncode}:\n{code}\n{said}"
         return said
 
