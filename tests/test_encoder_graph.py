@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from singerid import pretrained
 from singerid.encoder_graph import KEY, GraphHeader, has_header, parse_header, with_header
 from singerid.errors import CheckpointError
 from singerid.formats import FORMATS
@@ -74,6 +75,32 @@ def test_a_second_header_takes_the_place_of_the_first(model):
     again = with_header(with_header(model, HEADER), other)
     assert again == with_header(model, other)
     assert parse_header(again, "a").calibration_bytes is None
+
+
+def test_every_changed_bit_is_noticed(model):
+    written = with_header(model, HEADER)
+    for place in range(0, len(written), 7):
+        damaged = bytearray(written)
+        damaged[place] ^= 1 << place % 8
+        with suppress(CheckpointError):  # of the last bytes, some only hide the checksum
+            parse_header(bytes(damaged), "m.onnx")
+            assert place >= len(written) - 30
+    with pytest.raises(CheckpointError, match=r"^m.onnx: does not match its checksum; found chan"):
+        parse_header(written.replace(b"someone", b"someine"), "m.onnx")
+    with pytest.raises(CheckpointError, match=r"does not match its checksum"):
+        parse_header(written + model, "m.onnx")
+
+
+def test_the_encoder_of_the_package_has_a_checksum():
+    data = bytearray(pretrained.path_of("default", ".onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    with pytest.raises(CheckpointError, match=r"^it: does not match its checksum"):
+        parse_header(bytes(data), "it")
+
+
+def test_files_without_a_checksum_are_read(model):
+    written = with_header(model, HEADER)
+    assert parse_header(written[: written.rindex(b"singerid.crc32") - 4], "m.onnx") == HEADER
 
 
 def test_models_of_others_are_refused(model):

@@ -3,7 +3,8 @@
 An ONNX file is a protocol buffer (ModelProto, onnx.proto). Its field 14, ``metadata_props``, holds
 pairs of texts; ours is the one named ``singerid``, a JSON object. Messages of protocol buffers may
 be joined end to end, so a header is written behind a model, and read by skipping over the rest:
-neither needs a library for ONNX.
+neither needs a library for ONNX. Behind it stands another pair, ``singerid.crc32``: the checksum
+of all bytes before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import binascii
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from singerid.formats import FORMATS, check_format
 from singerid.sections import Section
 from singerid.spec import FeatureSpec
 
-KEY = "singerid"
+KEY, CHECKSUM = "singerid", "singerid.crc32"
 _METADATA, _NAME, _VALUE = 14, 1, 2  # fields of ModelProto; of StringStringEntryProto
 _BYTES = 2  # the wire type of what has a length
 _FIXED = {1: 8, 5: 4}  # bytes of the wire types that have none
@@ -69,19 +71,24 @@ class GraphHeader(Section):
 
 
 def with_header(model: bytes, header: GraphHeader) -> bytes:
-    """An ONNX model with this header, in the place of one that it may have.
+    """An ONNX model with this header, in the place of one that it may have, and a checksum.
 
     Raises:
         ValueError: the bytes are no protocol buffer.
     """
     kept, end = [], 0
     for number, start, content, stop in _fields(model):
-        if number == _METADATA and _entry(model[content:stop])[0] == KEY:
+        if number == _METADATA and _entry(model[content:stop])[0] in (KEY, CHECKSUM):
             kept.append(model[end:start])
             end = stop
     kept.append(model[end:])
-    entry = _message(_NAME, KEY.encode()) + _message(_VALUE, header.model_dump_json().encode())
-    return b"".join([*kept, _message(_METADATA, entry)])
+    written = b"".join([*kept, _pair(KEY, header.model_dump_json())])
+    return written + _pair(CHECKSUM, f"{zlib.crc32(written):08x}")
+
+
+def _pair(name: str, value: str) -> bytes:
+    entry = _message(_NAME, name.encode()) + _message(_VALUE, value.encode())
+    return _message(_METADATA, entry)
 
 
 def read_model(path: str | os.PathLike[str]) -> bytes:
@@ -120,12 +127,29 @@ def parse_header(model: bytes, where: object) -> GraphHeader:
     try:
         values = json.loads(text)
         check_format(values["format"], "exported encoder", where, CheckpointError)
+        _check_sum(model, where)
         return GraphHeader.model_validate(values)
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise CheckpointError(
             "has a damaged header", where=where, found=" ".join(str(error).split())[:160],
             do="restore the file, or export it again",
         ) from error  # fmt: skip
+
+
+def _check_sum(model: bytes, where: object) -> None:
+    """Compare the bytes with the checksum, if there is one.
+
+    Raises:
+        CheckpointError: they have changed since.
+    """
+    for number, start, content, stop in _fields(model):
+        if number == _METADATA and _entry(model[content:stop])[0] == CHECKSUM:
+            found = f"{zlib.crc32(memoryview(model)[:start]):08x}"
+            if stop != len(model) or found != _entry(model[content:stop])[1]:
+                raise CheckpointError(
+                    "does not match its checksum", where=where, found="changed bytes",
+                    do="restore the file, or export it again",
+                )  # fmt: skip
 
 
 def _header_text(model: bytes) -> str | None:
