@@ -144,6 +144,35 @@ def files(bench: Bench, n: int) -> Iterator[Tally]:
             yield tally
 
 
+def registry(bench: Bench, n: int) -> Iterator[Tally]:
+    """Damage in any file of a registry: it is refused, or what is read is the same."""
+    stage = bench.stages["enroll"]
+    whole, folder = bench.whole(stage).content, bench.made / "enroll"
+    names = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.stat().st_size)
+    names = [name for name in names if (folder / name).is_file()]
+    for what in ("a bit flipped", "cut short"):
+        tally = Tally(f"a file of a registry, {what}")
+        for i in range(n):
+            at, name = bench.place() / "registry", names[i % len(names)]
+            shutil.copytree(folder, at)
+            damage(at / name, what, bench.rng)
+            tally.tries += 1
+            try:
+                now = stage.content(at)
+            except SingeridError:
+                tally.hit += 1
+            except BaseException as error:  # Rust's panics are no exceptions
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                tally.found.append(f"{Path(name).suffix} raises {type(error).__name__}")
+            else:
+                if now != whole:
+                    tally.lost += 1
+                    tally.found.append(f"{Path(name).suffix} is read as something else")
+            shutil.rmtree(at.parent)
+        yield tally
+
+
 def plain(table: EmbeddingSet | SingerTable) -> dict[str, object]:
     """Every value of a set or a table."""
     values = {field.name: getattr(table, field.name) for field in fields(table)}

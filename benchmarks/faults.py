@@ -3,10 +3,10 @@
     python benchmarks/faults.py [section ...] [--kills N] [--writes N] [--tries N] [--flips N]
         [--seed N] [--stages NAME ...]
 
-Sections: kills, writes, full, readonly, reads, crash, clock, second, worker, store, bank, files
-(default: all). A stage is disturbed, run again as its message says, and must then have made
-exactly what an undisturbed run makes. Linux only, with a C compiler (`fault_library.c`); sections
-full and readonly need the right to mount.
+Sections: kills, writes, full, readonly, reads, crash, clock, second, worker, store, bank, files,
+registry (default: all). A stage is disturbed, run again as its message says, and must then have
+made exactly what an undisturbed run makes. Linux only, with a C compiler (`fault_library.c`);
+sections full and readonly need the right to mount.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fault_damage import bank, files, store
+from fault_damage import bank, files, registry, store
 from fault_stages import Bench, Child, Stage, Tally, frames
 
 AGAIN = 0.3
@@ -289,7 +289,7 @@ def worker(bench: Bench, n: int) -> Iterator[Tally]:
 SECTIONS = {
     "kills": kills, "writes": writes, "full": full, "readonly": readonly, "reads": reads,
     "crash": crash, "clock": clock, "second": second, "worker": worker, "store": store,
-    "bank": bank, "files": files,
+    "bank": bank, "files": files, "registry": registry,
 }  # fmt: skip
 
 
@@ -304,8 +304,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # BLAS sums by its threads
-    counts = {"kills": arguments.kills, "writes": arguments.writes, "store": arguments.flips,
-              "bank": arguments.flips, "files": arguments.flips}  # fmt: skip
+    counts = {"kills": arguments.kills, "writes": arguments.writes}
+    counts |= dict.fromkeys(("store", "bank", "files", "registry"), arguments.flips)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), np.random.default_rng(arguments.seed))
         if arguments.stages:
