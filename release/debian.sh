@@ -12,13 +12,14 @@ cd "$(dirname "$0")/.."
 system=$(mktemp -d)
 trap 'rm -rf "$system"' EXIT
 
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+debootstrap --variant=minbase --include=python3,python3-venv \
     "$suite" "$system" >"$system.log" || { tail -5 "$system.log" >&2; exit 1; }
 rm "$system.log"
 mkdir "$system/work"
 git archive HEAD | tar -x -C "$system/work"
-cp /etc/resolv.conf /etc/hosts "$system/etc/"
-cp -rL /etc/ssl/certs/. "$system/etc/ssl/certs/"  # a site may have its own
+cp --remove-destination /etc/resolv.conf /etc/hosts "$system/etc/"
+mkdir -p "$system/etc/ssl/certs"
+cp -L /etc/ssl/certs/ca-certificates.crt "$system/etc/ssl/certs/"
 
 inside() {  # mounts are seen by this command alone, and end with it
     # shellcheck disable=SC2016
