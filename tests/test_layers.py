@@ -17,10 +17,10 @@ ROOT = Path(singerid.__file__).parent
 LAYERS = """
 blas column_checksum decimation errors frames json_lines locks mpeg neighbors objective_line sampling sections
 segment_errors silence throughput turns
-formats
+formats remote
 alarms decoding lettering melody precision pretrained projection ranks records resing_settings
 separation spec terminal training_sections voicing
-crew
+crew entries listing ray_pool
 appending audio augment compiling embeddings encoder_graph encoders losses optimization
 projector quality store voices
 card checkpoint features manifest metrics singing statistics store_check store_writer table
@@ -30,7 +30,7 @@ slices store_dataset verification virtual voicebank
 config demo front_ends map_page naming pair_scores resident resinging similarity_pairs
 wave_batches waveform_mel whitening worst
 batch_augment breakdown cycles data embedder flags foreign loggers similarity singer_loss
-embed evaluate loading robustness run runtime similarity_report tracks trial_validation
+blocks embed evaluate loading robustness run runtime similarity_report tracks trial_validation
 calibrate comparison export external faults leaderboard model_card streaming task
 judge keeper report_files singer_encoder trainer watcher
 registry sklearn_transformer train voice_clusters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -15,12 +15,14 @@ from typing import TypeVar
 from filelock import Timeout
 from threadpoolctl import threadpool_limits
 
-from singerid.crew import Crew
+from singerid.crew import Crew, Item, MakePool
 from singerid.errors import AudioError, SingeridError, StoreError
 from singerid.locks import held, holder
 from singerid.records import Recording, atomic_write, remove_partials
+from singerid.remote import in_memory
 
 Result = TypeVar("Result")
+_FEW = 8  # recordings that are not worth new processes
 _AHEAD_SECONDS = 3600.0  # their default features take 72 MB
 
 
@@ -66,32 +68,55 @@ def begin_folder(path: Path, spec_json: str) -> None:
                 file.write(spec_json + "\n")
 
 
+def readers(recordings: Sequence[Recording]) -> MakePool:
+    """Workers for what releases the interpreter's lock: decoding, resampling, mel.
+
+    A few recordings are left to threads, which start at once. Many are decoded by processes: a
+    decoder that crashes on one of them then costs that one, and not the command.
+    """
+    if len(recordings) <= _FEW or any(in_memory(recording.path) for recording in recordings):
+        return ThreadPoolExecutor
+    return processes
+
+
 def in_turn(
-    recordings: Sequence[Recording],
-    work: Callable[[Recording], Result],
+    recordings: Sequence[Item],
+    work: Callable[[Item], Result],
     n_workers: int,
-    make_pool: Callable[[int], Executor],
-) -> Iterator[tuple[Recording, Result | SingeridError]]:
+    make_pool: MakePool,
+) -> Iterator[tuple[Item, Result | SingeridError]]:
     """Do some work for each recording; results, or errors, come in the recordings' order.
 
     Workers run ahead of what is taken, by so many seconds of audio that memory stays bounded
     and a long recording does not make the others wait.
 
     Args:
-        recordings: what to work on.
+        recordings: what to work on; or blocks of recordings.
         work: can be sent to another process; a `SingeridError` that it raises is its result.
         n_workers: recordings that are worked on at once.
-        make_pool: makes that many workers; not called where one is enough.
+        make_pool: makes that many workers, of this machine or others; not called where one is
+            enough.
 
     Raises:
         SingeridError: worker processes cannot live at all. What kills one is an `AudioError` in
             its turn (see `Crew`), unless the only worker is this process.
     """
+    if n_workers > 1 and len(recordings) > 1:
+        yield from by_crew(recordings, work, n_workers, make_pool)
+        return
+    with threadpool_limits(1, "blas"):  # as workers have, so that the bits are the same
+        for recording in recordings:
+            yield recording, attempt(work, recording)
+
+
+def by_crew(
+    recordings: Sequence[Item],
+    work: Callable[[Item], Result],
+    n_workers: int,
+    make_pool: MakePool,
+) -> Iterator[tuple[Item, Result | SingeridError]]:
+    """`in_turn`, never in this thread."""
     with threadpool_limits(1, "blas"):  # workers share the cores already
-        if n_workers <= 1 or len(recordings) < 2:
-            for recording in recordings:
-                yield recording, attempt(work, recording)
-            return
         crew = Crew(partial(attempt, work), n_workers, make_pool)
         ahead = 0.0
         try:
@@ -108,7 +133,7 @@ def in_turn(
             crew.close()
 
 
-def attempt(work: Callable[[Recording], Result], recording: Recording) -> Result | SingeridError:
+def attempt(work: Callable[[Item], Result], recording: Item) -> Result | SingeridError:
     """An error is a value here, so that the rest goes on."""
     try:
         return work(recording)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def load(
     """Decode a file to mono at `sample_rate`.
 
     Args:
-        path: any file that libsndfile or FFmpeg can read.
+        path: any file that libsndfile or FFmpeg can read, or the URL of one.
         sample_rate: rate of the result in Hz.
         channel: ``mix`` (mean of all channels), ``left`` or ``right``.
         room: values of anything to leave at both ends.
@@ -166,7 +165,7 @@ def _resampled(
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def to_mono(block: FloatArray, channel: str, path: Path) -> FloatArray:
+def to_mono(block: FloatArray, channel: str, path: str | os.PathLike[str]) -> FloatArray:
     """One channel of `(n_frames, n_channels)`, or the mean of all."""
     n_channels = block.shape[1]
     if channel == "right" and n_channels < 2:

@@ -6,16 +6,29 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from singerid.errors import AudioError, SingeridError
-from singerid.records import Recording
 
+
+class Work(Protocol):
+    """What a worker does at a time: a recording, or a block of them."""
+
+    @property
+    def path(self) -> str:
+        """What it is about, for errors."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+
+
+Item = TypeVar("Item", bound=Work)
 Result = TypeVar("Result")
-Job = Callable[[Recording], Result | SingeridError]
+MakePool = Callable[[int], Executor]
 
 
-class Crew(Generic[Result]):
+class Crew(Generic[Item, Result]):
     """A pool that is made anew when a worker has died, and the recordings in flight.
 
     A dead process breaks the whole pool, and nobody says which recording it was at. So those that
@@ -30,21 +43,21 @@ class Crew(Generic[Result]):
     """
 
     def __init__(
-        self, job: Job[Result], n_workers: int, make_pool: Callable[[int], Executor]
+        self, job: Callable[[Item], Result | SingeridError], n_workers: int, make_pool: MakePool
     ) -> None:
         self._job, self._n, self._make_pool = job, n_workers, make_pool
         self._pool = make_pool(n_workers)
-        self._flight: deque[tuple[Recording, Future[Result | SingeridError]]] = deque()
+        self._flight: deque[tuple[Item, Future[Result | SingeridError]]] = deque()
 
     def __len__(self) -> int:
         """Recordings that were put in and not yet taken out."""
         return len(self._flight)
 
-    def put(self, recording: Recording) -> None:
+    def put(self, recording: Item) -> None:
         """Let it be worked on."""
         self._flight.append((recording, self._submit(self._pool, recording)))
 
-    def take(self) -> tuple[Recording, Result | SingeridError]:
+    def take(self) -> tuple[Item, Result | SingeridError]:
         """The recording that was put in first, and its result, which is waited for.
 
         Raises:
@@ -59,7 +72,7 @@ class Crew(Generic[Result]):
         """End the workers, without what they have not begun."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _submit(self, pool: Executor, recording: Recording) -> Future[Result | SingeridError]:
+    def _submit(self, pool: Executor, recording: Item) -> Future[Result | SingeridError]:
         try:
             return pool.submit(self._job, recording)
         except BrokenExecutor as error:  # a worker has died since: this one is lost, too
@@ -102,7 +115,7 @@ def _broke(future: Future[Result | SingeridError]) -> bool:
     return isinstance(future.exception(), BrokenExecutor)
 
 
-def _fatal(recording: Recording) -> AudioError:
+def _fatal(recording: Work) -> AudioError:
     return AudioError(
         "its worker process died twice, the second time with nothing beside it",
         where=recording.path,
@@ -121,5 +134,6 @@ def _check_alive(pool: Executor) -> None:
     except BrokenExecutor as error:
         raise SingeridError(
             "worker processes die before they do anything", found=error,
-            do="see what ends them (memory, limits of the system), or use --workers 1",
+            do="see what ends them (memory, limits of the system), or use --workers 1; a script "
+            "of yours needs what it does below: if __name__ == '__main__':",
         ) from error  # fmt: skip

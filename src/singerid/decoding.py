@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ import soundfile
 
 from singerid import mpeg
 from singerid.errors import AudioError, one_line
+from singerid.remote import fetched
 
 FloatArray = npt.NDArray[np.float32]
 _BLOCK_FRAMES = 1 << 16
@@ -62,7 +65,7 @@ class Decoder:
     """An open audio file, to be used in a ``with`` statement.
 
     Attributes:
-        path: the file.
+        path: the file, or its URL.
         sample_rate: Hz.
         channels: number of channels.
         n_frames: samples per channel by the header; 0 for none.
@@ -76,22 +79,25 @@ class Decoder:
     n_frames: int
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = path
         self._container: Any = None
         self._sound: Any = None
-        try:
-            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait
-                raise AudioError("is a folder or a device, no file", where=path)
-            self._file = self.path.open("rb", buffering=0)
-        except OSError as error:
-            raise AudioError("cannot be opened", where=path, found=error.strerror) from error
-        except ValueError as error:  # a name that no file can have
-            raise AudioError("cannot be opened", where=path, found=error) from error
-        try:
+        with ExitStack() as stack:  # ends what was begun, if it cannot be opened
+            local = stack.enter_context(fetched(path, AudioError))
+            self._file = stack.enter_context(self._open_file(local))
+            stack.callback(self._close)
             self._open()
-        except BaseException:
-            self._close()
-            raise
+            self._resources = stack.pop_all()
+
+    def _open_file(self, local: Path) -> FileIO:
+        try:
+            if local.exists() and not local.is_file():  # opening a pipe would wait
+                raise AudioError("is a folder or a device, no file", where=self.path)
+            return local.open("rb", buffering=0)
+        except OSError as error:
+            raise AudioError("cannot be opened", where=self.path, found=error.strerror) from error
+        except ValueError as error:  # a name that no file can have
+            raise AudioError("cannot be opened", where=self.path, found=error) from error
 
     def _open(self) -> None:
         size = os.fstat(self._file.fileno()).st_size
@@ -308,10 +314,10 @@ class Decoder:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._close()
+        self._resources.close()
 
     def _close(self) -> None:
-        for resource in (self._sound, self._container, self._file):
+        for resource in (self._sound, self._container):
             if resource is not None:
                 resource.close()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +36,8 @@ class TorchSingerEncoder(PartialEmbedder):
         file: the network and its specifications.
     """
 
+    can_travel = True
+
     def __init__(self, file: EncoderFile, settings: EmbedSettings | None = None) -> None:
         super().__init__(
             FeatureFrontEnd(file.spec), file.partial_frames, file.fingerprint, settings
@@ -45,6 +50,11 @@ class TorchSingerEncoder(PartialEmbedder):
         self._network = file.encoder.to(self._device).eval()
         # Of few frames; the settings of a whitened encoder do not say it.
         self.dim = self.encode(np.zeros((1, 8, file.spec.n_inputs), np.float32)).shape[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        encoder = deepcopy(self.file.encoder).cpu()  # there may be no GPU where it goes
+        file = replace(self.file, encoder=encoder)
+        return _arrived, (file, self.settings, torch.get_num_threads())
 
     @classmethod
     def load(
@@ -85,3 +95,9 @@ class TorchSingerEncoder(PartialEmbedder):
             vectors = self._network(torch.from_numpy(batch).to(self._device))
         result: FloatArray = vectors.float().cpu().numpy()
         return result
+
+
+def _arrived(file: EncoderFile, settings: EmbedSettings, n_threads: int) -> TorchSingerEncoder:
+    """The encoder on another machine; the last bits depend on the number of threads."""
+    torch.set_num_threads(n_threads)
+    return TorchSingerEncoder(file, settings)

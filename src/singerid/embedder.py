@@ -7,7 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ FloatArray = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 Frames = FloatArray | SingeridError
 """Of a recording: its frames or its partials' vectors, or why there are none."""
+BLOCK = 64
+"""Recordings, across whose ends no batch reaches (see `singerid.blocks`)."""
 
 
 class Embedder(Protocol):
@@ -140,9 +142,11 @@ class PartialEmbedder(ABC):
         settings: overlap, places and batches of the partials.
         fingerprint: of the encoder; only vectors of equal fingerprints can be compared.
         dim: length of an embedding.
+        can_travel: True if a copy of it, with all that it needs, can be sent to other machines.
     """
 
     dim: int
+    can_travel: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -233,7 +237,10 @@ class PartialEmbedder(ABC):
         """Partials' vectors of each recording, not in their order; recordings share batches."""
         group: list[tuple[Recording, FloatArray, Places]] = []
         n_partials = 0
-        for recording, frames in pairs:
+        for number, (recording, frames) in enumerate(pairs):
+            if number % BLOCK == 0:
+                yield from self._located(group)
+                group, n_partials = [], 0
             if isinstance(frames, SingeridError):
                 yield recording, frames
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from singerid.column_checksum import checksum
 from singerid.errors import MismatchError, SingeridError, one_line
 from singerid.formats import FORMATS, check_format
 from singerid.records import Condition, Recording, atomic_write
+from singerid.remote import fetched
 
 _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
@@ -250,9 +250,11 @@ def read_parquet(
         SingeridError: missing, damaged, not Parquet, of another kind or a newer format, or without
             a column.
     """
-    path = Path(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            fetched(path) as local,
+            pq.ParquetFile(local, page_checksum_verification=True) as file,
+        ):
             table = file.read()
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from singerid.appending import begin_folder, in_turn, locked, processes
+from singerid.appending import begin_folder, in_turn, locked, processes, readers
+from singerid.crew import MakePool
+from singerid.entries import Entry
 from singerid.errors import BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import (
     CHECKSUMS,
-    Entry,
     Store,
     holds,
     read_checksums,
@@ -60,6 +60,7 @@ def extract(
     spec: FeatureSpec,
     n_processes: int = 1,
     on_progress: Callable[[float], object] = lambda seconds: None,
+    make_pool: MakePool | None = None,
 ) -> tuple[Extraction, Store]:
     """Extract the features of the recordings that the store does not hold yet.
 
@@ -72,6 +73,7 @@ def extract(
         spec: the front end; must equal that of a store that exists.
         n_processes: recordings that are decoded and analyzed at once.
         on_progress: called with the seconds of audio after each recording.
+        make_pool: see `analyze`.
 
     Raises:
         StoreError: the folder holds something else, a store of another spec, or is in use.
@@ -86,7 +88,10 @@ def extract(
         found = drop(path, found)
         present = set(found.entries)
         with StoreWriter(path, spec, found.lines, found.index_bytes) as writer:
-            failed = _fill(recordings, writer, spec, n_processes, result, on_progress)
+            missing = [r for r in recordings if not holds(writer.entries, r)]
+            result.n_present = len(recordings) - len(missing)
+            outcomes = analyze(missing, spec, n_processes, make_pool)
+            failed = _fill(recordings, writer, outcomes, result, on_progress)
         kept = [r for r in recordings if r.id not in failed]
         result.n_others = len(present - {r.id for r in kept})
         if not kept:
@@ -99,16 +104,15 @@ def extract(
 
 
 def _fill(
-    recordings: Sequence[Recording], writer: StoreWriter, spec: FeatureSpec, n_processes: int,
-    result: Extraction, on_progress: Callable[[float], object],
+    recordings: Sequence[Recording], writer: StoreWriter,
+    outcomes: Iterator[tuple[Recording, Outcome]], result: Extraction,
+    on_progress: Callable[[float], object],
 ) -> set[str]:  # fmt: skip
-    """Extract and write what is missing; ids of the recordings that failed."""
-    missing = [r for r in recordings if not holds(writer.entries, r)]
-    result.n_present = len(recordings) - len(missing)
+    """Write what is missing; ids of the recordings that failed."""
     failed: set[str] = set()
     before: Entry | None = None
     others = iter(recordings)
-    for recording, outcome in analyze(missing, spec, n_processes):
+    for recording, outcome in outcomes:
         while (other := next(others)).id != recording.id:  # it is there
             before = writer.entries[other.id]
         if isinstance(outcome, SingeridError):
@@ -154,19 +158,21 @@ def analyze(
     recordings: Sequence[Recording],
     spec: FeatureSpec,
     n_workers: int,
+    make_pool: MakePool | None = None,
 ) -> Iterator[tuple[Recording, Outcome]]:
     """Features and warnings, or the error, of each recording in turn.
-
-    Workers are threads where everything releases the interpreter's lock (decoding, resampling,
-    mel: no start-up, no copying), and processes where pitch or WORLD is asked for, which hold it.
 
     Args:
         recordings: what to analyze; results come in this order.
         spec: the front end.
         n_workers: recordings that are analyzed at once.
+        make_pool: makes workers elsewhere (`singerid.ray_pool`). Without it they are processes of
+            this machine, or threads (see `singerid.appending.readers`) where pitch or WORLD,
+            which hold the interpreter's lock, are not asked for.
     """
-    uses_threads = spec.features.stream == "mel" and not spec.pitch.condition
-    make_pool: Callable[[int], Executor] = ThreadPoolExecutor if uses_threads else processes
+    if make_pool is None:
+        releases_lock = spec.features.stream == "mel" and not spec.pitch.condition
+        make_pool = readers(recordings) if releases_lock else processes
     return in_turn(recordings, partial(_analyze_one, spec=spec), n_workers, make_pool)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from singerid import audio
-from singerid.appending import in_turn
+from singerid.appending import in_turn, readers
+from singerid.errors import SingeridError
 from singerid.extraction import Outcome, analyze
 from singerid.features import extract_file, frames_of, network_input, prepared
 from singerid.features.mel import pad_in_place, padded
@@ -130,8 +130,8 @@ class WaveformFrontEnd:
     def read_all(
         self, recordings: Sequence[Recording], n_processes: int
     ) -> Iterator[tuple[Recording, Outcome]]:
-        """By threads: decoding and resampling release the interpreter's lock."""
-        return in_turn(recordings, self._read_one, n_processes, ThreadPoolExecutor)
+        """By threads, or by processes where there are many; see `singerid.appending.readers`."""
+        return in_turn(recordings, self._read_one, n_processes, readers(recordings))
 
     def _read_one(self, recording: Recording) -> tuple[FloatArray, list[str]]:
         return self.read(recording.path, recording.channel)
@@ -169,14 +169,33 @@ class WindowFrontEnd(WaveformFrontEnd):
         Raises:
             AudioError: the file cannot be read or used.
         """
+        continued, warnings = self._continued(path, channel)
+        return self._windows(continued), warnings
+
+    def read_all(
+        self, recordings: Sequence[Recording], n_processes: int
+    ) -> Iterator[tuple[Recording, Outcome]]:
+        """As of `WaveformFrontEnd`: what comes from workers is samples, not windows."""
+        for recording, outcome in super().read_all(recordings, n_processes):
+            if not isinstance(outcome, SingeridError):
+                outcome = self._windows(outcome[0]), outcome[1]
+            yield recording, outcome
+
+    def _read_one(self, recording: Recording) -> tuple[FloatArray, list[str]]:
+        return self._continued(recording.path, recording.channel)
+
+    def _continued(
+        self, path: str | os.PathLike[str], channel: str
+    ) -> tuple[FloatArray, list[str]]:
+        """Samples of a file, prepared, high-passed and continued at both ends."""
         half = self.spec.mel.n_fft // 2
         whole, warnings = audio.load(path, self.sample_rate, channel, room=half)
         samples = whole[half:-half]
         ready = prepared(samples, self.spec, path, _ADVICE)
         if ready is not samples:
-            return self._windows(padded(ready, self.sample_rate, self.spec.mel)), warnings
+            return padded(ready, self.sample_rate, self.spec.mel), warnings
         pad_in_place(whole, self.sample_rate, self.spec.mel)
-        return self._windows(whole), warnings
+        return whole, warnings
 
     def _windows(self, continued: FloatArray) -> FloatArray:
         return sliding_window_view(continued, self.spec.mel.n_fft)[:: self.spec.mel.hop_length]

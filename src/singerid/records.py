@@ -15,7 +15,17 @@ from typing import IO, Any, Self
 
 from singerid.errors import ManifestError, one_line
 from singerid.formats import check_format
-from singerid.json_lines import LARGE, build, copy_of, mappings, no_collection, parse, read_columns
+from singerid.json_lines import (
+    LARGE,
+    Columns,
+    build,
+    copy_of,
+    mappings,
+    no_collection,
+    parse,
+    read_columns,
+)
+from singerid.remote import fetched, is_url, joined, parent_of, put_when_whole
 
 SPLITS = ("train", "valid", "test")
 CHANNELS = ("mix", "left", "right")
@@ -201,9 +211,15 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 
     The text or bytes go to a temporary neighbour, which is flushed to the disk and then
     renamed over `path`. On any exception the neighbour is removed and `path` stays as it was.
-    Links are followed; a device such as ``/dev/null`` is written to, not replaced.
+    Links are followed; a device such as ``/dev/null`` is written to, not replaced. A URL is
+    written by fsspec once the file is whole.
     """
-    path, encoding = Path(path), None if "b" in mode else "utf-8"
+    encoding = None if "b" in mode else "utf-8"
+    if is_url(path):
+        with put_when_whole(str(path)) as local, local.open(mode, encoding=encoding) as file:
+            yield file
+        return
+    path = Path(path)
     if path.exists() and not path.is_file():
         with path.open(mode, encoding=encoding) as file:
             yield file
@@ -240,20 +256,24 @@ def write_recordings(path: str | os.PathLike[str], recordings: Iterable[Recordin
 def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     """Read a manifest; audio paths relative to the manifest's folder become absolute.
 
+    Args:
+        path: a file or a URL.
+
     Raises:
         ManifestError: the file is missing or empty, a line is wrong, or an id appears twice.
     """
-    path = Path(path)
+    folder = parent_of(str(path)) if is_url(path) else str(Path(path).parent.absolute())
     try:
-        if path.stat().st_size >= LARGE and (found := _read_plain(path)):
-            return found
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with fetched(path, ManifestError) as file:
+            with no_collection():
+                if found := plain_columns(file):
+                    return recordings_of(*found, folder)
+            lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
             "cannot read the manifest", where=path, found=getattr(error, "strerror", str(error)),
             do="make one: singerid manifest",
         ) from error  # fmt: skip
-    folder = path.parent.absolute()
     recordings: list[Recording] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -266,8 +286,8 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
                 found=f"first on line {seen[recording.id]}",
             )  # fmt: skip
         seen[recording.id] = number
-        if not os.path.isabs(recording.path):
-            recording = dataclasses.replace(recording, path=str(folder / recording.path))
+        if not (os.path.isabs(recording.path) or is_url(recording.path)):
+            recording = dataclasses.replace(recording, path=_below(folder, recording.path))
         recordings.append(recording)
     if not recordings:
         raise ManifestError("the manifest lists no recordings", where=path)
@@ -282,36 +302,43 @@ TYPES = {
 _DEFAULTS = {"channels": 1, "channel": "mix", "split": "train", "sha256": ""}
 
 
-def _read_plain(path: Path) -> list[Recording] | None:
-    """A large manifest column by column; None if a line needs to be looked at."""
-    with no_collection():
-        found = read_columns(path.read_bytes(), TYPES, "labels", copy_of(path))
-        if found is None:
-            return None
-        columns, labels = found
-        for name, default in _DEFAULTS.items():
-            column = columns[name]
-            if None in column:
-                columns[name] = [default if value is None else value for value in column]
-        n = len(columns["id"])
-        seconds, numbers = columns["duration"], {*columns["sample_rate"], *columns["channels"]}
-        is_right = (
-            all(map(all, (columns["id"], columns["singer"], columns["path"])))
-            and len(set(columns["id"])) == n
-            and None not in seconds and 0 <= min(seconds) <= max(seconds) <= sys.float_info.max
-            and None not in numbers and min(numbers) >= 1
-            and set(CHANNELS).issuperset(columns["channel"])
-            and set(SPLITS).issuperset(columns["split"])
-            and labels.keys().isdisjoint({*TYPES, "embedding"})
-        )  # fmt: skip
-        if not is_right:
-            return None
-        folder = path.parent.absolute()
-        columns["path"] = [
-            name if name[0] == "/" or os.path.isabs(name) else str(folder / name)
-            for name in columns["path"]
-        ]
-        return build(Recording, columns | {"labels": mappings(labels, n)})
+def _below(folder: str, name: str) -> str:
+    return joined(folder, name) if is_url(folder) else str(Path(folder, name))
+
+
+def plain_columns(path: Path) -> tuple[Columns, Columns] | None:
+    """Fields and labels of a large manifest by column, as they stand there.
+
+    Returns:
+        None if the file is small, or a line needs to be looked at: then `read_recordings` does.
+    """
+    if path.stat().st_size < LARGE:
+        return None
+    found = read_columns(path.read_bytes(), TYPES, "labels", defaults=_DEFAULTS, copy=copy_of(path))
+    if found is None:
+        return None
+    columns, labels = found
+    seconds, numbers = columns["duration"], {*columns["sample_rate"], *columns["channels"]}
+    is_right = (
+        all(map(all, (columns["id"], columns["singer"], columns["path"])))
+        and len(set(columns["id"])) == len(columns["id"])
+        and 0 <= min(seconds) <= max(seconds) <= sys.float_info.max
+        and min(numbers) >= 1
+        and set(CHANNELS).issuperset(columns["channel"])
+        and set(SPLITS).issuperset(columns["split"])
+        and labels.keys().isdisjoint({*TYPES, "embedding"})
+    )  # fmt: skip
+    return found if is_right else None
+
+
+def recordings_of(columns: Columns, labels: Columns, folder: str) -> list[Recording]:
+    """The recordings of `plain_columns`; relative paths are below `folder`."""
+    paths = [
+        name if name[0] == "/" or os.path.isabs(name) or is_url(name) else _below(folder, name)
+        for name in columns["path"]
+    ]
+    labeled = mappings(labels, len(paths))
+    return build(Recording, {**columns, "path": paths, "labels": labeled})
 
 
 def columns_of(recordings: Sequence[Recording]) -> dict[str, Sequence[str]]:

@@ -39,6 +39,7 @@ class OnnxSingerEncoder(PartialEmbedder):
     """
 
     front_end: WindowFrontEnd
+    can_travel = True
 
     def __init__(
         self, model: bytes, where: object = "encoder", settings: EmbedSettings | None = None
@@ -57,7 +58,11 @@ class OnnxSingerEncoder(PartialEmbedder):
                 found=f"inputs {', '.join(names)}", expected="samples, lengths",
                 do="export it again",
             )  # fmt: skip
-        self._pool = ThreadPoolExecutor(CPUS, "encode") if CPUS > 1 else None
+        n_threads = _n_threads()
+        self._pool = ThreadPoolExecutor(n_threads, "encode") if n_threads > 1 else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, "encoder", self.settings)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], settings: EmbedSettings | None = None) -> Self:
@@ -107,6 +112,12 @@ class OnnxSingerEncoder(PartialEmbedder):
         except Exception as error:  # its exceptions have no base of their own
             raise SingeridError("the encoder fails", found=first_line(error)) from error
         return vectors
+
+
+def _n_threads() -> int:
+    """Cores that may be used: all of them, or as many as ``OMP_NUM_THREADS`` says (Ray's do)."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(CPUS, int(said)) if said.isdigit() and int(said) else CPUS
 
 
 def open_session(model: bytes, where: object, n_threads: int = 1) -> Any:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from singerid.errors import CheckpointError
+from singerid.remote import is_url, kept
 
 NAME = "default"
 FOLDER = Path(__file__).parent
@@ -20,14 +21,15 @@ def path_of(encoder: str | os.PathLike[str], suffix: str) -> Path:
     """The path of an encoder that a user named.
 
     Args:
-        encoder: ``default``, or a path; a run folder of that name is given as ``./default``.
+        encoder: ``default``, a path, or the URL of a file, which is fetched; a run folder of
+            that name is given as ``./default``.
         suffix: which of the files stands for ``default``: ``.onnx`` or ``.safetensors``.
 
     Raises:
-        CheckpointError: the file is not there.
+        CheckpointError: the file is not there, or cannot be fetched.
     """
     if encoder != NAME:
-        return Path(encoder)
+        return kept(str(encoder), CheckpointError) if is_url(encoder) else Path(encoder)
     path = (FOLDER / NAME).with_suffix(suffix)
     if not path.is_file():
         raise CheckpointError(
