@@ -20,8 +20,8 @@ segment_errors silence throughput turns
 formats remote
 alarms decoding lettering melody precision pretrained projection ranks records resing_settings
 separation spec terminal training_sections voicing
-crew entries listing ray_pool
-appending audio augment compiling embeddings encoder_graph encoders losses optimization
+crew entries listing mirror
+appending audio augment ray_pool compiling embeddings encoder_graph encoders losses optimization
 projector quality store voices
 card checkpoint features manifest metrics singing statistics store_check store_writer table
 trials vectors_file

@@ -40,15 +40,21 @@ class AudioInfo:
     duration: float
 
 
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
+def probe(path: str | os.PathLike[str], name: str | os.PathLike[str] = "") -> AudioInfo:
     """Read the header of a file.
+
+    Args:
+        path: any file that libsndfile or FFmpeg can read, or the URL of one.
+        name: of the file in errors, where it is not its path.
 
     Raises:
         AudioError: not a readable, whole audio file, or one without samples.
     """
-    with Decoder(path) as decoder:
+    with Decoder(path, name) as decoder:
         if decoder.n_frames <= 0:
-            raise AudioError("holds no audio samples", where=path, do="remove or replace the file")
+            raise AudioError(
+                "holds no audio samples", where=name or path, do="remove or replace the file"
+            )
         return AudioInfo(
             decoder.sample_rate, decoder.channels, decoder.n_frames / decoder.sample_rate
         )

@@ -134,11 +134,15 @@ def _add_manifest(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_features(sub: argparse.ArgumentParser) -> None:
+    _add_front_end(sub)
+    _add_engine(sub)
+
+
+def _add_front_end(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("manifest", help="manifest.jsonl")
     sub.add_argument(
         "--encoder", metavar="FILE", help="take the front end of this encoder (or of default)"
     )
-    _add_workers(sub)
 
 
 def _add_store(sub: argparse.ArgumentParser) -> None:
@@ -146,7 +150,8 @@ def _add_store(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_voices(sub: argparse.ArgumentParser) -> None:
-    _add_features(sub)
+    _add_front_end(sub)
+    _add_workers(sub)
     _add_select(sub)
 
 
@@ -229,7 +234,7 @@ def _add_embed(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("inputs", nargs="+", help="audio files, one manifest.jsonl or one store")
     _add_encoder(sub)
     _add_select(sub)
-    _add_workers(sub)
+    _add_engine(sub)
 
 
 def _add_embeddings(sub: argparse.ArgumentParser) -> None:
@@ -511,6 +516,15 @@ def _add_workers(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--workers", type=int, default=CPUS, metavar="N",
         help="files that are decoded at once (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_engine(sub: argparse.ArgumentParser) -> None:
+    _add_workers(sub)
+    sub.add_argument(
+        "--engine", choices=["local", "ray"], default="local",
+        help="ray: on all cores of a Ray cluster (RAY_ADDRESS, or one of this machine), whatever "
+        "--workers says (default: %(default)s)",
     )  # fmt: skip
 
 

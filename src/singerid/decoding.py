@@ -65,7 +65,7 @@ class Decoder:
     """An open audio file, to be used in a ``with`` statement.
 
     Attributes:
-        path: the file, or its URL.
+        path: the file, or its URL; or the name that was given for errors.
         sample_rate: Hz.
         channels: number of channels.
         n_frames: samples per channel by the header; 0 for none.
@@ -78,8 +78,8 @@ class Decoder:
     channels: int
     n_frames: int
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str], name: str | os.PathLike[str] = "") -> None:
+        self.path = name or path
         self._container: Any = None
         self._sound: Any = None
         with ExitStack() as stack:  # ends what was begun, if it cannot be opened

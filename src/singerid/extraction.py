@@ -17,6 +17,7 @@ from singerid.crew import MakePool
 from singerid.entries import Entry
 from singerid.errors import BatchError, SingeridError, StoreError, one_line
 from singerid.features import extract_file
+from singerid.mirror import mirrored
 from singerid.records import Recording, atomic_write, write_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import (
@@ -33,6 +34,7 @@ from singerid.store_writer import StoreWriter
 
 FloatArray = npt.NDArray[np.float32]
 Outcome = tuple[FloatArray, list[str]] | SingeridError
+Outcomes = Iterator[tuple[Recording, Outcome]]
 
 
 @dataclass
@@ -69,7 +71,7 @@ def extract(
 
     Args:
         recordings: what the store shall hold afterwards.
-        path: folder of the store, made if missing.
+        path: folder of the store, made if missing; or its URL (see `singerid.mirror`).
         spec: the front end; must equal that of a store that exists.
         n_processes: recordings that are decoded and analyzed at once.
         on_progress: called with the seconds of audio after each recording.
@@ -79,7 +81,17 @@ def extract(
         StoreError: the folder holds something else, a store of another spec, or is in use.
         BatchError: not a single recording could be read.
     """
-    path = Path(path)
+    with mirrored(path) as folder:
+        return _extract(recordings, folder, spec, on_progress, partial(
+            analyze, spec=spec, n_workers=n_processes, make_pool=make_pool
+        ))  # fmt: skip
+
+
+def _extract(
+    recordings: Sequence[Recording], path: Path, spec: FeatureSpec,
+    on_progress: Callable[[float], object], work: Callable[[list[Recording]], Outcomes],
+) -> tuple[Extraction, Store]:  # fmt: skip
+    """`extract` into a local folder; `work` makes what is missing."""
     _prepare(path, spec)
     with locked(path):
         result = Extraction()
@@ -90,8 +102,7 @@ def extract(
         with StoreWriter(path, spec, found.lines, found.index_bytes) as writer:
             missing = [r for r in recordings if not holds(writer.entries, r)]
             result.n_present = len(recordings) - len(missing)
-            outcomes = analyze(missing, spec, n_processes, make_pool)
-            failed = _fill(recordings, writer, outcomes, result, on_progress)
+            failed = _fill(recordings, writer, work(missing), result, on_progress)
         kept = [r for r in recordings if r.id not in failed]
         result.n_others = len(present - {r.id for r in kept})
         if not kept:
@@ -105,7 +116,7 @@ def extract(
 
 def _fill(
     recordings: Sequence[Recording], writer: StoreWriter,
-    outcomes: Iterator[tuple[Recording, Outcome]], result: Extraction,
+    outcomes: Outcomes, result: Extraction,
     on_progress: Callable[[float], object],
 ) -> set[str]:  # fmt: skip
     """Write what is missing; ids of the recordings that failed."""
@@ -159,7 +170,7 @@ def analyze(
     spec: FeatureSpec,
     n_workers: int,
     make_pool: MakePool | None = None,
-) -> Iterator[tuple[Recording, Outcome]]:
+) -> Outcomes:
     """Features and warnings, or the error, of each recording in turn.
 
     Args:

@@ -15,6 +15,7 @@ import numpy as np
 from singerid import audio
 from singerid.errors import ManifestError, SingeridError, one_line
 from singerid.records import SPLITS, Condition, Recording
+from singerid.remote import fetched
 from singerid.sections import ManifestSettings
 
 
@@ -23,7 +24,7 @@ class Source:
     """A file that a corpus adapter found, before it is opened.
 
     Attributes:
-        path: the audio file.
+        path: the audio file, or its URL.
         id: unique name within the corpus.
         singer: whose voice it is.
         split: train, valid, test, or None if the corpus has no splits.
@@ -31,7 +32,7 @@ class Source:
         labels: what else the corpus knows.
     """
 
-    path: Path
+    path: Path | str
     id: str
     singer: str
     split: str | None = None
@@ -123,18 +124,23 @@ def build(
 def _measure(source: Source) -> Recording | SingeridError:
     """Header and hash of one file; an error is a value here, so that the rest goes on."""
     try:
-        info = audio.probe(source.path)
-        with source.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with fetched(source.path, ManifestError) as local:
+            info = audio.probe(local, source.path)
+            with local.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
     except SingeridError as error:
         return error
     except OSError as error:
         return ManifestError("cannot be read", where=source.path, found=error.strerror)
     return Recording(
-        source.id, source.singer, os.path.abspath(source.path), round(info.duration, 4),
+        source.id, source.singer, _whole(source.path), round(info.duration, 4),
         info.sample_rate, info.channels, source.channel, source.split or "train", digest,
         dict(source.labels),
     )  # fmt: skip
+
+
+def _whole(path: Path | str) -> str:
+    return path if isinstance(path, str) else os.path.abspath(path)
 
 
 def _with_unique_ids(sources: list[Source], manifest: Manifest) -> list[Source]:
@@ -153,10 +159,10 @@ def _with_unique_ids(sources: list[Source], manifest: Manifest) -> list[Source]:
 
 def _without_split_conflicts(sources: list[Source], manifest: Manifest) -> list[Source]:
     """Leave out singers whose name stands in more than one split: one person, or two?"""
-    places: dict[str, dict[str, Path]] = defaultdict(dict)
+    places: dict[str, dict[str, str]] = defaultdict(dict)
     for source in sources:
         if source.split is not None:
-            places[source.singer].setdefault(source.split, source.path.parent)
+            places[source.singer].setdefault(source.split, os.path.dirname(source.path))
     mixed = {singer for singer, splits in places.items() if len(splits) > 1}
     for singer in sorted(mixed):
         found = " and ".join(f"{split} ({path})" for split, path in places[singer].items())

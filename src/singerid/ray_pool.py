@@ -7,6 +7,7 @@ with a machine. What it cannot help, a worker that dies of what it works on, is 
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
 from singerid import __version__
+from singerid.crew import MakePool
 from singerid.errors import MismatchError, MissingExtraError, SingeridError
 
 RETRIES = 3
@@ -21,6 +23,17 @@ RETRIES = 3
 AHEAD = 2
 """Recordings in work or in wait for each core of the cluster, so that none has to wait."""
 _KNOWN: dict[str, Any] = {}  # of a worker: the last job that it was sent
+
+
+def engine_of(arguments: argparse.Namespace) -> tuple[int, MakePool | None]:
+    """What ``--workers`` and ``--engine`` ask for.
+
+    Returns:
+        Recordings that are in work at once, and what makes workers that are not of this machine.
+    """
+    if arguments.engine == "local":
+        return arguments.workers, None
+    return AHEAD * connect(), RayPool
 
 
 def connect() -> int:

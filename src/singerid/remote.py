@@ -135,6 +135,25 @@ def fetch(url: str, target: Path, kind: type[SingeridError] = SingeridError) -> 
     again(copy, "cannot be fetched", url, kind)
 
 
+def names_below(url: str, kind: type[SingeridError] = SingeridError) -> list[str]:
+    """Paths of all files below a folder elsewhere, from there on, sorted.
+
+    Raises:
+        SingeridError: it is not there, or cannot be listed, of the given kind.
+    """
+    system, root = file_system(url)
+
+    def find() -> list[str]:
+        system.invalidate_cache()
+        return sorted(system.find(root))
+
+    start = len(root.rstrip("/")) + 1
+    names = [name[start:] for name in again(find, "cannot be listed", url, kind) if name != root]
+    if not names:
+        raise kind("does not exist, or is empty", where=url)
+    return names
+
+
 @contextmanager
 def put_when_whole(url: str, kind: type[SingeridError] = SingeridError) -> Iterator[Path]:
     """A temporary file to write, which is put elsewhere when the context ends without an error.

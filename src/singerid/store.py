@@ -20,58 +20,25 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from singerid.entries import ENTRY_TYPES, Entry, in_place, read_all
 from singerid.errors import StoreError
 from singerid.formats import FORMATS, check_format
-from singerid.json_lines import LARGE, build, copy_of, no_collection, read_columns, write_copy
-from singerid.records import TYPES, Recording, atomic_write, read_recordings
+from singerid.json_lines import LARGE, copy_of, write_copy
+from singerid.listing import read_listing
+from singerid.mirror import pulled
+from singerid.records import TYPES, Recording, atomic_write
 from singerid.spec import FeatureSpec
 
 FloatArray = npt.NDArray[np.float32]
-E = TypeVar("E")
+IntArray = npt.NDArray[np.int64]
 CHECKSUMS = "checksums.json"
 _CHECKED = ("spec.json", "recordings.jsonl")
-_TYPES = {
-    "id": "string", "source": "string", "shard": "int64", "start": "int64", "n_frames": "int64",
-    "crc32": "int64",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where the frames of a recording lie.
-
-    Attributes:
-        id: the recording.
-        source: hash of the audio file and channel that the frames were made from.
-        shard: number of the shard.
-        start: first frame in the shard.
-        n_frames: number of frames.
-        crc32: checksum of their bytes.
-    """
-
-    id: str
-    source: str
-    shard: int
-    start: int
-    n_frames: int
-    crc32: int
-
-    @property
-    def end(self) -> int:
-        """The frame of the shard behind its last."""
-        return self.start + self.n_frames
-
-    def to_line(self) -> str:
-        """Its line in the index."""
-        return json.dumps(asdict(self)) + "\n"
 
 
 class Store:
@@ -79,17 +46,21 @@ class Store:
 
     Attributes:
         spec: the front end.
-        recordings: what the store was completed for, in the manifest's order.
+        listing: what the store was completed for, in the manifest's order, by column.
         entries: where each recording's frames lie, by id.
+        n_frames: number of frames of each recording of the listing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open a store.
 
+        Args:
+            path: its folder, or its URL (see `singerid.mirror`).
+
         Raises:
             StoreError: missing, unfinished or damaged.
         """
-        self.path = Path(path)
+        self.path = pulled(path)
         self.spec = read_spec(self.path)
         listing = self.path / "recordings.jsonl"
         if not listing.exists():
@@ -102,28 +73,37 @@ class Store:
                 f"{altered[0]} does not match its checksum", where=path,
                 do="run singerid features again: it writes it anew",
             )  # fmt: skip
-        self.recordings = read_recordings(listing)
-        self.entries = _read_all(self.path / "index.jsonl")
-        entries = self.entries
-        if lost := [
-            r.id for r in self.recordings
-            if (entry := entries.get(r.id)) is None or entry.source != source_of(r)
-        ]:  # fmt: skip
+        self.listing = read_listing(listing)
+        self.entries = read_all(self.path / "index.jsonl")
+        rows = self.entries.rows(self.listing.texts("id"))
+        if lost := self._lost(rows):
             raise StoreError(
                 f"{len(lost)} listed recordings have no features", where=path, found=lost[0],
                 do="run singerid features again: it makes what is missing",
             )  # fmt: skip
+        self.n_frames = self.entries.n_frames[rows]
         self._shards: dict[int, FloatArray] = {}
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """What the store was completed for, in the manifest's order."""
+        return self.listing.recordings
+
+    def _lost(self, rows: IntArray) -> list[str]:
+        """Ids of the recordings that have no entry of their audio; `rows`: of their entries."""
+        ids, found = self.listing.texts("id"), self.entries.sources(rows)
+        wanted = map(_source, self.listing.texts("sha256"), self.listing.texts("channel"))
+        return [id for id, a, b in zip(ids, wanted, found, strict=True) if a != b]
 
     def features(self, id: str) -> FloatArray:
         """Frames of a recording, float32 `(n_frames, n_dims)`: a view of the mapped shard."""
-        entry = self.entries[id]
-        if entry.shard not in self._shards:
-            self._shards[entry.shard] = map_shard(self.path, entry.shard, self.spec)
-        frames = self._shards[entry.shard][entry.start : entry.end]
-        if len(frames) != entry.n_frames:
+        shard, start, n_frames = self.entries.place(id)
+        if shard not in self._shards:
+            self._shards[shard] = map_shard(self.path, shard, self.spec)
+        frames = self._shards[shard][start : start + n_frames]
+        if len(frames) != n_frames:
             raise StoreError(
-                "shard is cut short", where=shard_path(self.path, entry.shard),
+                "shard is cut short", where=shard_path(self.path, shard),
                 do="run singerid features again: it makes what is missing",
             )  # fmt: skip
         return frames
@@ -206,7 +186,7 @@ def write_checksums(path: Path) -> None:
     with atomic_write(path / CHECKSUMS) as file:
         file.write(json.dumps(sums) + "\n")
     _write_copy(path / "recordings.jsonl", TYPES, "labels")
-    _write_copy(path / "index.jsonl", _TYPES)
+    _write_copy(path / "index.jsonl", ENTRY_TYPES)
 
 
 def _write_copy(file: Path, types: Mapping[str, str], nested: str | None = None) -> None:
@@ -234,7 +214,11 @@ def altered_files(path: Path) -> list[str]:
 
 def source_of(recording: Recording) -> str:
     """What a recording's features depend on beside the spec: hash of the file, and channel."""
-    return f"{recording.sha256[:32]}:{recording.channel}"
+    return _source(recording.sha256, recording.channel)
+
+
+def _source(sha256: str, channel: str) -> str:
+    return f"{sha256[:32]}:{channel}"
 
 
 def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
@@ -243,53 +227,7 @@ def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
     return entry is not None and entry.source == source_of(recording)
 
 
-def read_index(file: Path) -> Iterator[tuple[Entry, int]]:
-    """Entries of a store (see `read_entries`)."""
-    return read_entries(file, Entry, "features")
-
-
-def _read_all(file: Path) -> dict[str, Entry]:
-    """The entries that count, by id."""
-    with no_collection():
-        if file.exists() and file.stat().st_size >= LARGE:
-            data = file.read_bytes()
-            found = read_columns(data[: data.rfind(b"\n") + 1], _TYPES, copy=copy_of(file))
-            if found and not any(None in column for column in found[0].values()):
-                entries = build(Entry, found[0])
-                return dict(zip(found[0]["id"], entries, strict=True))
-        return {entry.id: entry for entry, _ in read_index(file)}
-
-
-def read_entries(file: Path, kind: type[E], command: str) -> Iterator[tuple[E, int]]:
-    """Entries, each with the byte at which its line ends; a last line without end is none.
-
-    Args:
-        file: the index; none is as good as an empty one.
-        kind: dataclass of the entries.
-        command: what the user runs to make the entries, for messages.
-
-    Raises:
-        StoreError: a line is damaged.
-    """
-    data = file.read_bytes() if file.exists() else b""
-    end = 0
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        end += len(line) + 1
-        try:
-            yield kind(**json.loads(line)), end
-        except (ValueError, TypeError) as error:
-            raise StoreError(
-                "index line is damaged", where=f"{file}:{number}", found=line[:60].decode("latin1"),
-                do=f"run singerid {command} again: it makes what is missing",
-            ) from error  # fmt: skip
-
-
 def write_index(path: Path, entries: Iterable[Entry]) -> None:
     """Write the index anew, in the order of places."""
     with atomic_write(path / "index.jsonl") as file:
         file.writelines(entry.to_line() for entry in in_place(entries))
-
-
-def in_place(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries in the order of their places, which is that in which a new store is written."""
-    return sorted(entries, key=lambda entry: (entry.shard, entry.start))

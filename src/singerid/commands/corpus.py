@@ -10,6 +10,7 @@ from singerid.encoder_graph import parse_header, read_model
 from singerid.errors import SingeridError
 from singerid.flags import read_settings
 from singerid.pretrained import path_of
+from singerid.ray_pool import engine_of
 from singerid.terminal import CPUS, check_failures, need_torch, progress, say, warn_all
 
 
@@ -50,9 +51,10 @@ def features(arguments: argparse.Namespace) -> None:
     recordings = read_recordings(arguments.manifest)
     seconds = sum(r.duration for r in recordings)
     start = time.monotonic()
+    n_workers, make_pool = engine_of(arguments)
     with progress("features", seconds) as advance:
         result, _ = extract(
-            recordings, arguments.output, config.feature_spec, arguments.workers, advance
+            recordings, arguments.output, config.feature_spec, n_workers, advance, make_pool
         )
     taken = time.monotonic() - start
     warn_all(result.warnings)

@@ -6,12 +6,14 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from singerid.errors import BatchError, SingeridError
 from singerid.flags import read_settings
 from singerid.pretrained import path_of
+from singerid.ray_pool import engine_of
+from singerid.remote import is_url
 from singerid.terminal import CPUS, check_failures, progress, say, warn, warn_all
 
 if TYPE_CHECKING:
@@ -19,23 +21,29 @@ if TYPE_CHECKING:
     from singerid.plots import FloatArray
     from singerid.records import Recording
     from singerid.sections import PlotSettings
+    from singerid.store import Store
 
 _MANY_POINTS = 20_000  # from which t-SNE takes many minutes
 
 
 def embed(arguments: argparse.Namespace) -> None:
     """Embed audio files, a manifest's recordings or a store's."""
+    from singerid.blocks import embed_in_blocks
     from singerid.embeddings import write_embeddings
     from singerid.external import load_embedder
     from singerid.manifest import select
-    from singerid.store import Store
 
     settings = read_settings(arguments).embed
-    first = Path(arguments.inputs[0])
-    store = Store(first) if (first / "spec.json").exists() else None
+    store = _store(arguments.inputs[0])
     # Stored features are for the network alone, without its front end: for torch.
     name = path_of(arguments.encoder, ".safetensors") if store else arguments.encoder
     encoder = load_embedder(name, settings)
+    n_workers, make_pool = engine_of(arguments)
+    if store and make_pool:
+        raise SingeridError(
+            "a store is embedded on one machine", where=arguments.inputs[0],
+            do="leave --engine out, or embed the manifest",
+        )  # fmt: skip
     if store and len(arguments.inputs) > 1:
         raise SingeridError("give one store and nothing else", found=" ".join(arguments.inputs))
     from_store = getattr(encoder, "embed_store", None)
@@ -51,10 +59,12 @@ def embed(arguments: argparse.Namespace) -> None:
         with progress("embed", sum(r.duration for r in recordings)) as advance:
             if store and from_store:
                 embeddings, failed = from_store(store, recordings, advance)
-            else:
-                embeddings, failed = encoder.embed_recordings(
-                    recordings, arguments.workers, advance, warn
+            elif make_pool:
+                embeddings, failed = embed_in_blocks(
+                    encoder, recordings, n_workers, make_pool, advance, warn
                 )
+            else:
+                embeddings, failed = encoder.embed_recordings(recordings, n_workers, advance, warn)
     except BatchError as error:  # none was left
         failed = [*failures, *error.failures]
         raise BatchError(f"all {n_inputs} recordings failed, nothing is saved", failed) from None
@@ -65,6 +75,15 @@ def embed(arguments: argparse.Namespace) -> None:
         f"{len(set(embeddings.singers))} singer(s), encoder {embeddings.encoder}"
     )
     check_failures([*failures, *failed], n_inputs, "recordings")
+
+
+def _store(source: str) -> Store | None:
+    """The store of that name, if it is one; a URL without a suffix is taken for a store's."""
+    from singerid.store import Store
+
+    if is_url(source):
+        return None if PurePosixPath(source).suffix else Store(source)
+    return Store(source) if Path(source, "spec.json").exists() else None
 
 
 def _recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[SingeridError]]:
@@ -81,7 +100,10 @@ def _recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[SingeridEr
             "is a folder, but no feature store", where=folder,
             do="make a manifest of it: singerid manifest",
         )  # fmt: skip
-    sources = [Source(Path(path), readable(path), readable(path)) for path in inputs]
+    sources = [
+        Source(path if is_url(path) else Path(path), readable(path), readable(path))
+        for path in inputs
+    ]
     result = build(Scan(sources), ManifestSettings(splits="auto", valid_share=0), CPUS)
     warn_all(result.warnings)
     if not result.recordings:

@@ -35,6 +35,7 @@ from singerid.corpora import (
 from singerid.corpora.adapter import KnownScan, first_entries
 from singerid.errors import ConfigError, ManifestError, one_line
 from singerid.manifest import Scan
+from singerid.remote import is_url
 
 CORPORA: dict[str, Callable[..., Scan]] = {
     "folder": folder.scan,
@@ -65,26 +66,45 @@ def scan(corpus: str, root: str | os.PathLike[str], **options: Any) -> Scan:
 
     Args:
         corpus: name of an adapter, a key of `CORPORA`.
-        root: its folder (for ``csv`` and ``mirdata`` a file, for ``lhotse`` also a prefix).
+        root: its folder (for ``csv`` and ``mirdata`` a file, for ``lhotse`` also a prefix); for
+            ``csv`` and ``folder`` also a URL.
         options: of that adapter (see `parse_options`).
 
     Raises:
         ConfigError: `corpus` or an option is unknown.
         ManifestError: `root` is missing, or nothing in it looks like that corpus.
     """
-    root = Path(root)
     known = _options(corpus)
     for name in options:
         _check_name(corpus, name, known)
+    if is_url(root):
+        return _checked(corpus, root, _scan_url(corpus, str(root)), [])
+    root = Path(root)
     is_prefix = corpus == "lhotse" and bool(lhotse.with_prefix(root.parent, root.name))
     if not root.exists() and not is_prefix:
         raise ManifestError("does not exist", where=root, expected="a folder or CSV file")
-    adapter = CORPORA[corpus]
-    found = adapter(root, **options)
+    found = CORPORA[corpus](root, **options)
+    return _checked(corpus, root, found, _contents(root, found))
+
+
+def _scan_url(corpus: str, url: str) -> Scan:
+    """Of what lies elsewhere, the two kinds that need no file of the corpus but their own."""
+    if corpus == "csv":
+        return csv_file.scan(url)
+    if corpus == "folder":
+        return folder.scan_url(url)
+    raise ManifestError(
+        f"corpus {corpus!r} is read from a local folder only", where=url,
+        expected="folder or csv for URLs", do="copy the corpus, or list its files in a CSV file",
+    )  # fmt: skip
+
+
+def _checked(corpus: str, root: object, found: Scan, contents: object) -> Scan:
+    """Refuse what nothing was found in."""
     if not found.sources and (not found.problems or len(found.problems) > _MANY):
-        layout = (adapter.__doc__ or "").split("\n")[0]
+        layout = (CORPORA[corpus].__doc__ or "").split("\n")[0]
         raise ManifestError(
-            f"no recordings of corpus {corpus!r}", where=root, found=_contents(root, found),
+            f"no recordings of corpus {corpus!r}", where=root, found=contents or None,
             expected=layout,
         )  # fmt: skip
     return found

@@ -9,18 +9,22 @@ from singerid.corpora.folder import SPLIT_NAMES, readable_ids
 from singerid.errors import ManifestError
 from singerid.manifest import Scan, Source
 from singerid.records import CHANNELS
+from singerid.remote import fetched, is_url, joined, parent_of
 
 _MEASURED = {"sample_rate", "duration", "channels", "sha256"}
 _UNKNOWN = {"", "?", "nan", "None", "unknown"}
 
 
-def scan(root: Path) -> Scan:
+def scan(root: Path | str) -> Scan:
     """<file>.csv with the columns path, singer and optionally id, split, channel and any labels"""
     result = Scan()
-    if root.is_dir():
+    if isinstance(root, Path) and root.is_dir():
         raise ManifestError("is a folder", where=root, expected=scan.__doc__)
     try:
-        with root.open(newline="", encoding="utf-8-sig") as file:
+        with (
+            fetched(root, ManifestError) as local,
+            local.open(newline="", encoding="utf-8-sig") as file,
+        ):
             reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
             rows = [(f"{root}:{reader.line_num}", row) for row in reader]
@@ -62,11 +66,17 @@ def _problem(row: dict[str, str], where: str) -> ManifestError | None:
     return None
 
 
-def _source(row: dict[str, str], root: Path, id: str) -> Source:
+def _source(row: dict[str, str], root: Path | str, id: str) -> Source:
     fixed = {"path", "singer", "id", "split", "channel", "embedding"} | _MEASURED
     labels = {k: v for k, v in row.items() if k not in fixed and v not in _UNKNOWN}
     split = row.get("split")
     return Source(
-        root.parent / row["path"], row.get("id") or id, row["singer"],
+        _path(root, row["path"]), row.get("id") or id, row["singer"],
         SPLIT_NAMES[split.lower()] if split else None, row.get("channel") or "mix", labels,
     )  # fmt: skip
+
+
+def _path(root: Path | str, name: str) -> Path | str:
+    if is_url(name):
+        return name
+    return root.parent / name if isinstance(root, Path) else joined(parent_of(root), name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from singerid.errors import ManifestError
 from singerid.manifest import Scan, Source
+from singerid.remote import joined, names_below
 
 AUDIO_SUFFIXES = frozenset([
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".aif", ".aiff",
@@ -25,7 +26,28 @@ def scan(root: Path) -> Scan:
     """<root>/[train|valid|test/]<singer>/**/<recording>.<audio suffix>"""
     result = Scan()
     paths = list(walk(root, result))
-    below = [path.relative_to(root) for path in paths]
+    _add(paths, [path.relative_to(root) for path in paths], result)
+    return result
+
+
+def scan_url(url: str) -> Scan:
+    """`scan` of a folder elsewhere."""
+    result = Scan()
+    below = []
+    for name in names_below(url, ManifestError):
+        path = PurePosixPath(name)
+        if any(part.startswith(".") for part in path.parts):
+            continue
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            below.append(path)
+        else:
+            result.n_ignored += 1
+    _add([joined(url, path.as_posix()) for path in below], below, result)
+    return result
+
+
+def _add(paths: Sequence[Path | str], below: Sequence[PurePath], result: Scan) -> None:
+    """Sources of audio files; `below`: the same, from the folder of the corpus on."""
     for path, id, parts in zip(paths, readable_ids(below), [p.parts for p in below], strict=True):
         split = SPLIT_NAMES.get(parts[0].lower())
         inner = parts[1:] if split else parts
@@ -38,7 +60,6 @@ def scan(root: Path) -> Scan:
             )  # fmt: skip
             continue
         result.sources.append(Source(path, id, readable(inner[0]), split))
-    return result
 
 
 def walk(root: Path, result: Scan) -> Iterator[Path]:
@@ -76,7 +97,7 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def readable_ids(paths: Sequence[Path]) -> list[str]:
+def readable_ids(paths: Sequence[PurePath]) -> list[str]:
     """Paths as names: without suffix, or with it where two differ by the suffix only."""
     stems = [path.with_suffix("") for path in paths]
     count = Counter(stems)
