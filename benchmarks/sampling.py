@@ -16,7 +16,8 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from singerid.batches import FairMaker
+from singerid.batches import BoolArray, FairMaker, IntArray
+from singerid.listing import Listing
 from singerid.records import Recording
 from singerid.spec import FeatureSpec
 from singerid.training_sections import BatchSettings
@@ -35,8 +36,8 @@ _FRAMES = np.zeros((8, 80), np.float32)
 class Drawer(FairMaker):
     """Batches of silence: all that is left of a batch maker is its draws."""
 
-    def _is_long_enough(self, recording: Recording) -> bool:
-        return True
+    def _are_long_enough(self, rows: IntArray) -> BoolArray:
+        return np.ones(len(rows), np.bool_)
 
     def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         self._draw_start(100, rng)
@@ -74,7 +75,7 @@ def main() -> None:
         found = recordings(n, round(given.singers * n))
         for kind, settings in KINDS.items():
             start = time.process_time()
-            maker = Drawer(found, "train", FeatureSpec(), settings, 0, "benchmark")
+            maker = Drawer(Listing(found), "train", FeatureSpec(), settings, 0, "benchmark")
             started = time.process_time() - start
             taken = [batch_seconds(maker, t) for t in range(given.batches)]
             times = started, taken[0], statistics.median(taken), float(np.quantile(taken, 0.99))

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.embeddings import EmbeddingSet, embedding_set, normalize, write_embeddings
+from singerid.entries import Entry
 from singerid.records import Recording, write_recordings
 from singerid.spec import FeatureSpec, MelSettings
 from singerid.store import (
-    Entry,
     shard_path,
     source_of,
     spec_json,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from singerid.batches import BatchMaker, median_pitch
 from singerid.errors import SingeridError, StoreError
+from singerid.listing import Listing
 from singerid.records import Recording
 from singerid.sampling import fair_draw, fair_turn
 from singerid.spec import FeatureSpec
-from singerid.store import Entry
 from singerid.training_sections import BatchSettings
 
 
@@ -26,17 +26,19 @@ class FakeStore:
     def __init__(self, lengths, split="train"):
         """`lengths`: frames of each recording of each singer."""
         self.spec, self.path = FeatureSpec(), "fake"
-        self.recordings, self.entries, self.names = [], {}, []
-        for singer, frames in lengths.items():
-            for number, n in enumerate(frames):
-                name = f"{singer}/{number}"
-                self.recordings.append(Recording(name, singer, "x.wav", 1.0, 16000, split=split))
-                self.entries[name] = Entry(name, "", 0, 0, n, 0)
-                self.names.append(name)
+        self.names = [
+            f"{s}/{number}" for s, frames in lengths.items() for number in range(len(frames))
+        ]
+        self.n_frames = np.array([n for frames in lengths.values() for n in frames])
+        self.listing = Listing(
+            Recording(name, name.partition("/")[0], "x.wav", 1.0, 16000, split=split)
+            for name in self.names
+        )
 
     def features(self, name):
-        frames = np.zeros((self.entries[name].n_frames, self.spec.n_dims), np.float32)
-        frames[:, 0] = self.names.index(name)
+        row = self.names.index(name)
+        frames = np.zeros((self.n_frames[row], self.spec.n_dims), np.float32)
+        frames[:, 0] = row
         frames[:, 1] = np.arange(len(frames))
         return frames
 
@@ -258,10 +260,10 @@ def test_short_recordings_take_no_part():
 
 def test_other_splits_take_no_part():
     fake = FakeStore(singers(6))
-    fake.recordings = [
+    fake.listing = Listing(
         dataclasses.replace(r, split="train" if r.singer < "s03" else "test")
-        for r in fake.recordings
-    ]
+        for r in fake.listing.recordings
+    )
     maker = BatchMaker(fake, "train", BatchSettings(n_singers=2, partial_frames=32), 0)
     assert maker.singers == ["s00", "s01", "s02"]
 
@@ -280,10 +282,10 @@ def test_unequal_batches_with_one_recording_repeat_it():
 def labeled(labels, split="train", **chosen):
     """A maker of 16 singers with 12 recordings each; `labels(singer, recording)` of each."""
     fake = FakeStore(singers(16, n_recordings=12), split)
-    fake.recordings = [
+    fake.listing = Listing(
         dataclasses.replace(r, labels=labels(*(int(part.strip("s")) for part in r.id.split("/"))))
-        for r in fake.recordings
-    ]
+        for r in fake.listing.recordings
+    )
     chosen = {"n_singers": 4, "n_partials": 3, "partial_frames": 32} | chosen
     return BatchMaker(fake, split, BatchSettings(**chosen), 0)
 
@@ -383,11 +385,15 @@ def test_spread_pitch_without_labels_is_said():
 
 
 @pytest.mark.parametrize(
-    ("f0", "median"), [((), None), (("100",), 100), (("", "400", "100"), 200), (("1", "9", "2"), 2)]
+    ("f0", "median"),
+    [(("",), None), (("100",), 100), (("", "400", "100"), 200), (("1", "9", "2"), 2)],
 )
 def test_median_pitch(f0, median):
-    recordings = [Recording("r", "s", "x.wav", 1.0, 16000, labels={"f0": text}) for text in f0]
+    """Of the singer between two others."""
+    pitch = np.array([40.0, *(12 * np.log2(float(text)) if text else np.nan for text in f0), 50.0])
+    low, found, high = median_pitch(pitch, np.array([0, *[1] * len(f0), 2]))
+    assert (low, high) == (40, 50)
     if median is None:
-        assert np.isnan(median_pitch(recordings))
+        assert np.isnan(found)
     else:
-        assert median_pitch(recordings) == pytest.approx(12 * np.log2(median))
+        assert found == pytest.approx(12 * np.log2(median))

@@ -1,25 +1,15 @@
 import gc
 import json
-import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from singerid import json_lines, records, store
-from singerid.errors import ManifestError
+from singerid import json_lines
 from singerid.json_lines import build, copy_of, no_collection, read_columns, write_copy
-from singerid.records import Recording, read_recordings, write_recordings
-from singerid.spec import FeatureSpec
 
 TYPES = {"id": "string", "n": "int64", "x": "double"}
-ROWS = [
-    Recording(
-        f"r{i}", f"s{i // 3}", f"a/{i}.wav" if i % 2 else f"/b/{i}.wav", i / 4, 8000 + i,
-        labels={"day": "2020-01-01"} if i % 3 else {"song": f"Lied {i}", "day": ""},
-    )
-    for i in range(12)
-]  # fmt: skip
 
 
 def lines(*objects: object) -> bytes:
@@ -28,10 +18,16 @@ def lines(*objects: object) -> bytes:
 
 def test_columns_are_those_of_the_lines():
     data = lines({"id": "ä", "n": 1, "x": 2.5}, {"id": "b", "x": 3, "n": -4}, {"id": "c"})
-    assert read_columns(data, TYPES) == (
+    none = {"n": None, "x": None}
+    assert read_columns(data, TYPES, defaults=none) == (
         {"id": ["ä", "b", "c"], "n": [1, -4, None], "x": [2.5, 3.0, None]},
         {},
     )
+    found = read_columns(data, TYPES, defaults={"n": 7, "x": 0.5})
+    assert found == ({"id": ["ä", "b", "c"], "n": [1, -4, 7], "x": [2.5, 3.0, 0.5]}, {})
+    assert read_columns(data, TYPES, defaults={"n": 7}) is None  # the last has no x
+    rows = found[0].take(np.array([2, 0]))
+    assert rows == {"id": ["c", "ä"], "n": [7, 1], "x": [0.5, 2.5]}
 
 
 def test_an_object_of_texts_is_read_with_what_is_missing():
@@ -55,7 +51,7 @@ def test_an_object_of_texts_is_read_with_what_is_missing():
     ],
 )  # fmt: skip
 def test_what_is_not_plain_is_left_to_the_caller(data: bytes):
-    assert read_columns(data, TYPES) is None
+    assert read_columns(data, TYPES, defaults=dict.fromkeys(TYPES)) is None
 
 
 @pytest.mark.parametrize("value", ["1", '{"a": 1}', '{"a": ["b"]}', '{"a": {"b": "c"}}', "[]"])
@@ -106,86 +102,6 @@ def test_garbage_is_collected_again_afterwards():
     with no_collection():
         assert not gc.isenabled()
     assert gc.isenabled()
-
-
-@pytest.fixture
-def always_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "LARGE", 0)
-    monkeypatch.setattr(store, "LARGE", 0)
-
-
-def test_a_large_manifest_reads_as_line_by_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_recordings(tmp_path / "m.jsonl", ROWS)
-    expected = read_recordings(tmp_path / "m.jsonl")
-    monkeypatch.setattr(records, "LARGE", 0)
-    monkeypatch.setattr(Recording, "from_json", lambda *a: pytest.fail("read line by line"))
-    found = read_recordings(tmp_path / "m.jsonl")
-    assert found == expected
-    assert [r.to_json() for r in found] == [
-        replace(r, labels=dict(sorted(r.labels.items(), key=lambda p: p[0] != "song"))).to_json()
-        for r in expected
-    ]
-
-
-def test_fields_left_out_of_a_large_manifest_have_their_defaults(
-    tmp_path: Path, always_large: None
-):
-    base = {"singer": "s", "path": "/a.wav", "duration": 1.0, "sample_rate": 8000, "labels": {}}
-    (tmp_path / "m.jsonl").write_bytes(
-        lines({"id": "a"} | base, {"id": "b", "split": "test"} | base)
-    )
-    first, second = read_recordings(tmp_path / "m.jsonl")
-    assert first == Recording("a", "s", "/a.wav", 1.0, 8000)
-    assert second == Recording("b", "s", "/a.wav", 1.0, 8000, split="test")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"id": "r0"}, ":12: id 'r0' appears twice; found first on line 1"),
-        ({"id": ""}, ":12: field 'id' must be text"),
-        ({"duration": -1}, ":12: field 'duration' out of range"),
-        ({"sample_rate": 0}, ":12: field 'sample_rate' out of range"),
-        ({"channels": 0}, ":12: field 'channels' out of range"),
-        ({"split": "dev"}, ":12: field 'split' unknown"),
-        ({"channel": "up"}, ":12: field 'channel' unknown"),
-        ({"singer": None}, ":12: field 'singer' must be text"),
-        ({"labels": {"split": "x"}}, ":12: label 'split' has the name of a field"),
-        ({"labels": {"song": None}}, ":12: labels must map text to text"),
-        ({"more": 1}, ":12: unknown field 'more'"),
-    ],
-)  # fmt: skip
-def test_a_wrong_line_of_a_large_manifest_is_named(
-    tmp_path: Path, always_large: None, change: dict[str, object], message: str
-):
-    rows = [json.loads(row.to_json()) for row in ROWS]
-    rows[-1] |= change
-    (tmp_path / "m.jsonl").write_bytes(lines(*rows))
-    with pytest.raises(ManifestError) as caught:
-        read_recordings(tmp_path / "m.jsonl")
-    assert message in str(caught.value)
-
-
-def test_a_large_store_opens_by_its_copies(tmp_path: Path, always_large: None):
-    path = tmp_path / "store"
-    path.mkdir()
-    entries = [
-        store.Entry(r.id, store.source_of(r), 0, i, 1, zlib.crc32(b"")) for i, r in enumerate(ROWS)
-    ]
-    (path / "spec.json").write_text(store.spec_json(FeatureSpec()))
-    write_recordings(path / "recordings.jsonl", ROWS)
-    store.write_index(path, entries)
-    store.write_checksums(path)
-    assert {p.name for p in path.glob("*.arrow")} == {"recordings.jsonl.arrow", "index.jsonl.arrow"}
-    opened = store.Store(path)
-    assert [r.id for r in opened.recordings] == [r.id for r in ROWS]
-    assert opened.entries == {e.id: e for e in entries}
-    moved = replace(entries[3], start=99)  # as a later line of the index says
-    with (path / "index.jsonl").open("a") as index:
-        index.write(json.dumps(asdict(moved)) + '\n{"id": "unfinis')
-    assert store.Store(path).entries["r3"] == moved
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, b'{"a":' * 100_000, "9" * 5000, b"\xff", ""])

@@ -14,6 +14,7 @@ from singerid.checkpoint import load_encoder, save_encoder
 from singerid.embed import TorchSingerEncoder
 from singerid.encoders import build_encoder
 from singerid.errors import SingeridError
+from singerid.listing import Listing
 from singerid.records import Recording
 from singerid.sections import EmbedSettings
 from singerid.spec import FeatureSpec
@@ -30,7 +31,7 @@ class FakeStore:
     spec, path = SPEC, "fake"
 
     def __init__(self, recordings, noise=2.0):
-        self.recordings = recordings
+        self.listing = Listing(recordings)
         self._features = {}
         for recording in recordings:
             own = np.random.default_rng([1, *recording.singer.encode()]).standard_normal(80)

@@ -6,8 +6,7 @@ Because batch t needs no history, workers, ranks and resumed runs all see the sa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from singerid.errors import StoreError
 from singerid.features import network_input
 from singerid.frames import crop
-from singerid.records import Recording
+from singerid.listing import Listing
 from singerid.sampling import HardDraw, fair_draw, fair_turn, spread_draw
 from singerid.spec import FeatureSpec
 from singerid.store import Store
@@ -27,6 +26,7 @@ from singerid.trials.labels import UNKNOWN_GENDERS, codes, known, semitones
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FairMaker(ABC):
 
     def __init__(
         self,
-        recordings: Iterable[Recording],
+        listing: Listing,
         split: str,
         spec: FeatureSpec,
         settings: BatchSettings,
@@ -89,76 +89,76 @@ class FairMaker(ABC):
         self.spec, self.settings = spec, settings
         self._seed = [seed, ("train", "valid", "test").index(split)]
         self.warnings: list[str] = []
-        groups, n_short = self._by_singer(r for r in recordings if r.split == split)
+        rows = listing.of_split(split)
+        is_long = self._are_long_enough(rows)
+        rows, singer = self._by_singer(listing, rows[is_long])
+        n, n_short = len(self.singers), np.count_nonzero(~is_long)
         if n_short:
             seconds = settings.partial_frames * spec.hop_seconds
             self.warnings.append(
                 f"{split}: {n_short} recordings are shorter than a partial ({seconds:.2f} s) "
                 "and take no part"
             )
-        if len(groups) < 2:
+        if n < 2:
             raise StoreError(
                 f"split {split!r} has too few singers", where=where,
-                found=f"{len(groups)} with a recording of at least one partial",
+                found=f"{n} with a recording of at least one partial",
                 expected="at least 2: a contrast needs two",
-                do="lower --batch.partial_frames" if n_short and len(groups) < 2
+                do="lower --batch.partial_frames" if n_short
                 else "add singers, or draw other splits: singerid manifest --manifest.splits draw",
             )  # fmt: skip
-        single = sum(len(own) == 1 for own in groups.values())
-        if single:
+        if single := np.count_nonzero(np.diff(self._first) == 1):
             self.warnings.append(
-                f"{split}: {single} of {len(groups)} singers have a single recording: their "
+                f"{split}: {single} of {n} singers have a single recording: their "
                 "partials are told by the recording as well as by the voice"
             )
-        self.n_singers = min(settings.n_singers, len(groups))
+        self.n_singers = min(settings.n_singers, n)
         if self.n_singers < settings.n_singers:
             self.warnings.append(
-                f"{split}: {len(groups)} singers, fewer than batch.n_singers "
+                f"{split}: {n} singers, fewer than batch.n_singers "
                 f"{settings.n_singers}; batches hold {self.n_singers}"
             )
         self._spread = settings.spread_pitch and split == "train"
-        self._take(groups)
-        fair = partial(fair_draw, len(groups), self.n_singers, seed=(*self._seed, 1))
+        ids = listing.texts("id")
+        in_turn = self._by_pitch(listing, rows, singer) if self._spread else rows
+        self.ids = [ids[row] for row in in_turn.tolist()]
+        fair = partial(fair_draw, n, self.n_singers, seed=(*self._seed, 1))
         self._draw_singers: Callable[[int], IntArray] = fair
         if settings.sampling == "hard" and split == "train":
-            genders = [own[0].labels.get("gender", "") for _, own in sorted(groups.items())]
-            pitch = [median_pitch(own) for _, own in sorted(groups.items())]
+            labels, pitch = listing.texts("gender"), _pitch(listing, rows)
+            genders = [labels[row] for row in rows[self._first[:-1]].tolist()]
             hard, warnings = hard_draw(
-                genders, np.array(pitch), self.n_singers, settings.hard_share, (*self._seed, 1)
-            )
+                genders, median_pitch(pitch, singer), self.n_singers, settings.hard_share,
+                (*self._seed, 1),
+            )  # fmt: skip
             self._draw_singers = hard or fair
             self.warnings += [f"{split}: {warning}" for warning in warnings]
 
-    def _by_singer(self, recordings: Iterable[Recording]) -> tuple[dict[str, list[Recording]], int]:
-        """The recordings of at least one partial, by singer; and how many are shorter."""
-        groups: dict[str, list[Recording]] = defaultdict(list)
-        n_short = 0
-        for recording in recordings:
-            if self._is_long_enough(recording):
-                groups[recording.singer].append(recording)
-            else:
-                n_short += 1
-        return groups, n_short
+    def _by_singer(self, listing: Listing, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """The rows, those of a singer together, and the singer of each."""
+        names, codes = listing.codes("singer")
+        present, singer = np.unique(codes[rows], return_inverse=True)
+        self.singers = [names[code] for code in present.tolist()]
+        self._first = np.concatenate([[0], np.cumsum(np.bincount(singer))])
+        order = np.argsort(singer, kind="stable")
+        return rows[order], singer[order]
 
-    def _take(self, groups: Mapping[str, list[Recording]]) -> None:
-        """Keep names only, and count; by pitch, where partials shall lie apart in it."""
-        self.singers = sorted(groups)
-        owns = [groups[singer] for singer in self.singers]
-        if self._spread:
-            n = sum(not r.labels.get("f0") for own in owns for r in own)
-            if n:
-                self.warnings.append(
-                    f"train: batch.spread_pitch, but {n} recordings have no label f0; they count "
-                    "as of their singer's median pitch (measure it: singerid manifest "
-                    "--manifest.f0 true)"
-                )
-            owns = [by_pitch(own) for own in owns]
-        self.ids = [recording.id for own in owns for recording in own]
-        self._first = np.cumsum([0, *map(len, owns)])
+    def _by_pitch(self, listing: Listing, rows: IntArray, singer: IntArray) -> IntArray:
+        """The rows of each singer by their label f0; those without one as if of median pitch."""
+        pitch = _pitch(listing, rows)
+        unknown = np.isnan(pitch)
+        if n := np.count_nonzero(unknown):
+            self.warnings.append(
+                f"train: batch.spread_pitch, but {n} recordings have no label f0; they count "
+                "as of their singer's median pitch (measure it: singerid manifest "
+                "--manifest.f0 true)"
+            )
+        pitch[unknown] = np.nan_to_num(median_pitch(pitch, singer))[singer[unknown]]
+        return rows[np.lexsort((pitch, singer))]
 
     @abstractmethod
-    def _is_long_enough(self, recording: Recording) -> bool:
-        """True if it has the frames of at least one partial."""
+    def _are_long_enough(self, rows: IntArray) -> BoolArray:
+        """Which rows of the listing have the frames of at least one partial."""
 
     @abstractmethod
     def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -199,10 +199,11 @@ class BatchMaker(FairMaker):
             StoreError: fewer than two singers have a recording of at least one partial.
         """
         self._store = store
-        super().__init__(store.recordings, split, store.spec, settings, seed, store.path)
+        super().__init__(store.listing, split, store.spec, settings, seed, store.path)
 
-    def _is_long_enough(self, recording: Recording) -> bool:
-        return self._store.entries[recording.id].n_frames >= self.settings.partial_frames
+    def _are_long_enough(self, rows: IntArray) -> BoolArray:
+        is_long: BoolArray = self._store.n_frames[rows] >= self.settings.partial_frames
+        return is_long
 
     def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         frames = self._store.features(id)
@@ -250,15 +251,22 @@ def hard_draw(
     return draw, warnings
 
 
-def median_pitch(recordings: Sequence[Recording]) -> float:
-    """Median of the label f0 in semitones above 1 Hz; NaN where none has it."""
-    pitch = np.sort(semitones([r.labels.get("f0", "") for r in recordings]))
-    n = int(np.count_nonzero(~np.isnan(pitch)))  # NaN is sorted to the end
-    return float(pitch[(n - 1) // 2] + pitch[n // 2]) / 2 if n else np.nan
+def median_pitch(pitch: FloatArray, singer: IntArray) -> FloatArray:
+    """Median of each singer's known pitch, NaN where none is.
+
+    Args:
+        pitch: in semitones `(n,)`, NaN if unknown.
+        singer: of each, in order `(n,)`.
+    """
+    n_known = np.bincount(singer, ~np.isnan(pitch)).astype(np.int64)
+    first = np.searchsorted(singer, np.arange(len(n_known)))
+    in_order = pitch[np.lexsort((pitch, singer))]  # NaN is sorted to the end
+    low = in_order[first + np.maximum(n_known - 1, 0) // 2]
+    high = in_order[first + np.maximum(n_known // 2, 0)]
+    return np.where(n_known > 0, (low + high) / 2, np.nan)
 
 
-def by_pitch(recordings: Sequence[Recording]) -> list[Recording]:
-    """Recordings of a singer by their label f0; those without one as if of median pitch."""
-    pitch = semitones([r.labels.get("f0", "") for r in recordings])
-    pitch[np.isnan(pitch)] = np.nan_to_num(median_pitch(recordings))
-    return [recordings[i] for i in np.argsort(pitch, kind="stable")]
+def _pitch(listing: Listing, rows: IntArray) -> FloatArray:
+    """The label f0 of some rows in semitones above 1 Hz, NaN if unknown."""
+    labels = listing.texts("f0")
+    return semitones([labels[row] for row in rows.tolist()])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+
+import numpy as np
 
 from singerid.config import Config
 from singerid.store import Store
@@ -22,15 +23,14 @@ def cycle_size(store: Store, split: str, batch: BatchSettings) -> tuple[int, str
         split: train, valid or test.
         batch: sizes of a batch and of a partial.
     """
-    recordings = [r for r in store.recordings if r.split == split]
-    entries, length = store.entries, batch.partial_frames
-    partials = [entries[r.id].n_frames // length for r in recordings]
-    usable = Counter(r.singer for r, n in zip(recordings, partials, strict=True) if n)
-    n_singers, n_recordings = len(usable), sum(usable.values())
+    rows = store.listing.of_split(split)
+    partials = store.n_frames[rows] // batch.partial_frames
+    _, singer = store.listing.codes("singer")
+    n_singers, n_recordings = len(np.unique(singer[rows[partials > 0]])), np.count_nonzero(partials)
     if not n_recordings:
         return 1, f"{split}: no recording of a partial or more"
     per_singer = n_recordings / n_singers
-    per_recording = sum(partials) / n_recordings
+    per_recording = int(partials.sum()) / n_recordings
     n_batches = n_singers // min(batch.n_singers, n_singers)
     n_rounds = int(per_singer * per_recording) // batch.n_partials
     size = max(1, n_batches * n_rounds)

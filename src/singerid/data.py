@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from singerid.batches import BatchMaker, BatchSource
 from singerid.config import Config
 from singerid.errors import MismatchError
+from singerid.listing import Listing
 from singerid.ranks import device
 from singerid.records import Recording
 from singerid.resident import ResidentBatches, is_resident
@@ -26,7 +26,7 @@ from singerid.wave_batches import WaveBatchMaker
 
 FloatArray = npt.NDArray[np.float64]
 _STATISTICS_BATCHES = 50
-_IDENTITY = attrgetter("id", "singer", "split", "sha256", "channel")
+_IDENTITY = "id", "singer", "split", "sha256", "channel"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ class TrainingData:
                 return ResidentBatches(store, split, settings, seed, device())
             return BatchMaker(store, split, settings, seed)
 
-        recordings = store.recordings
-        data = _data(store.path, store.spec, recordings, make, lambda: training_statistics(store))
+        data = _data(
+            store.path, store.spec, store.listing, make, lambda: training_statistics(store)
+        )
         return replace(data, valid_store=store)
 
     @classmethod
@@ -97,7 +98,7 @@ class TrainingData:
             batches = (maker.batch(t).features for t in range(_STATISTICS_BATCHES))
             return frame_statistics(b.reshape(-1, b.shape[-1])[:, :n_dims] for b in batches)
 
-        return _data(Path(manifest), spec, recordings, make, statistics)
+        return _data(Path(manifest), spec, Listing(recordings), make, statistics)
 
     @classmethod
     def from_bank(
@@ -146,7 +147,7 @@ class TrainingData:
             return frame_statistics(b.reshape(-1, b.shape[-1]) for b in batches)
 
         voices = list(zip(bank.ids, bank.singers, bank.splits, strict=True))
-        unseen = data_fingerprint(valid.recordings) if valid else ""
+        unseen = data_fingerprint(valid.listing) if valid else ""
         identity = fingerprint([bank.spec.model_dump(), voices, unseen])
         return cls(Path(path), spec, identity, train, validation, statistics, warnings, valid)
 
@@ -154,21 +155,21 @@ class TrainingData:
 def _data(
     origin: Path,
     spec: FeatureSpec,
-    recordings: Sequence[Recording],
+    listing: Listing,
     make: Callable[[str], BatchSource],
     statistics: Callable[[], tuple[FloatArray, FloatArray]],
 ) -> TrainingData:
     train, valid = make("train"), None
     warnings = list(train.warnings)
-    if any(r.split == "valid" for r in recordings):
+    if len(listing.of_split("valid")):
         valid = make("valid")
         warnings += valid.warnings
     else:
         warnings.append("no validation singers: no early stopping, the last weights are kept")
-    identity = data_fingerprint(recordings)
+    identity = data_fingerprint(listing)
     return TrainingData(origin, spec, identity, train, valid, statistics, warnings)
 
 
-def data_fingerprint(recordings: Sequence[Recording]) -> str:
+def data_fingerprint(listing: Listing) -> str:
     """Hash of which audio, singers and splits there are."""
-    return fingerprint(sorted(map(_IDENTITY, recordings)))
+    return fingerprint(sorted(zip(*map(listing.texts, _IDENTITY), strict=True)))

@@ -1,6 +1,7 @@
 """Large files of JSON lines, read by Arrow column by column, and objects made of columns.
 
 Only what is plain beyond doubt is read so: one object a line, of the wanted types, nothing null.
+Columns become Python objects when they are asked for: of a million lines, each takes a while.
 Of anything else nothing is said but that it is not: the caller reads it line by line, and names
 the line that is wrong.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 LARGE = 1 << 22  # bytes; below, line by line is as fast as loading Arrow
 _MAX_NESTED = 100  # names in an object within a line; each is a column
@@ -39,15 +42,49 @@ def parse(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+class Columns(Mapping[str, Sequence[Any]]):
+    """Columns of Arrow by name; one is made Python objects when it is first asked for."""
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        """Take columns, or chunks of them."""
+        self._columns = dict(columns)
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        column = self._columns[name]
+        if not isinstance(column, list):
+            column = self._columns[name] = _objects(column)
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Columns:
+        """The columns of some rows."""
+        return Columns({
+            name: [column[row] for row in rows.tolist()] if isinstance(column, list)
+            else column.take(rows)
+            for name, column in self._columns.items()
+        })  # fmt: skip
+
+
 def read_columns(
-    data: bytes, types: Mapping[str, str], nested: str | None = None, copy: Path | None = None
-) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]] | None:
+    data: bytes,
+    types: Mapping[str, str],
+    nested: str | None = None,
+    *,
+    defaults: Mapping[str, object] | None = None,
+    copy: Path | None = None,
+) -> tuple[Columns, Columns] | None:
     """Columns of a file of JSON lines.
 
     Args:
         data: the file.
         types: Arrow type of each field, by name: ``string``, ``int64`` or ``double``.
         nested: a field that is an object of texts.
+        defaults: what fields are that a line has not got; without a default, it must have them.
         copy: what `write_copy` made of the file; used if its checksum is that of `data`.
 
     Returns:
@@ -59,14 +96,20 @@ def read_columns(
         table = _parsed(data, types, nested)
     if table is None or set(table.column_names) != {*types, *([nested] if nested else [])}:
         return None
-    inner: dict[str, Sequence[Any]] = {}
+    defaults, inner = defaults or {}, {}
+    if any(table[name].null_count for name in types.keys() - defaults.keys()):
+        return None
     if nested:
         column = table[nested].combine_chunks()
         fields = column.type
         if column.null_count or fields.num_fields > _MAX_NESTED or not _all_texts(fields):
             return None
-        inner = {fields[i].name: _objects(column.field(i)) for i in range(fields.num_fields)}
-    return {name: _objects(table[name]) for name in types}, inner
+        inner = {fields[i].name: column.field(i) for i in range(fields.num_fields)}
+    columns = {name: table[name] for name in types}
+    for name, value in defaults.items():
+        if value is not None:
+            columns[name] = columns[name].fill_null(value)
+    return Columns(columns), Columns(inner)
 
 
 def copy_of(path: Path) -> Path:
@@ -118,7 +161,7 @@ def _parsed(data: bytes, types: Mapping[str, str], nested: str | None) -> Any:
 
     n_lines = data.count(b"\n")
     is_plain = (
-        data.startswith(b"{") and data.endswith(b"}\n") and b"null" not in data
+        data.startswith(b"{") and data.endswith(b"}\n") and not _has_null(data)
         and data.count(b"}\n") == n_lines == data.count(b"\n{") + 1
     )  # fmt: skip
     if not is_plain:
@@ -135,6 +178,11 @@ def _parsed(data: bytes, types: Mapping[str, str], nested: str | None) -> Any:
     numbers = [table[name].drop_null() for name, kind in types.items() if kind == "double"]
     is_finite = all(np.isfinite(column.to_numpy()).all() for column in numbers)  # JSON has no NaN
     return table if len(table) == n_lines and is_finite else None
+
+
+def _has_null(data: bytes) -> bool:
+    """True if a value is null, or a text says so."""
+    return b"null" in data and re.search(rb":\s*null", data) is not None
 
 
 def _texts(data: bytes, nested: str) -> list[tuple[str, Any]]:
@@ -155,7 +203,7 @@ def _all_texts(fields: Any) -> bool:
     return all(pa.types.is_string(fields[i].type) for i in range(fields.num_fields))
 
 
-def _objects(column: Any) -> Sequence[Any]:
+def _objects(column: Any) -> list[Any]:
     """A column as Python objects; texts that recur are one object."""
     import pyarrow as pa
 

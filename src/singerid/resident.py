@@ -58,7 +58,7 @@ class ResidentBatches(BatchMaker):
         """
         super().__init__(store, split, settings, seed)
         self.device, self.on_device = torch.device(device), True
-        lengths = np.array([store.entries[id].n_frames for id in self.ids], np.int64)
+        lengths = store.entries.n_frames[store.entries.rows(self.ids)]
         self._starts = np.cumsum(lengths) - lengths
         self._n_starts = lengths - settings.partial_frames + 1
         needed = int(lengths.sum()) * self.spec.n_inputs * dtype.itemsize
@@ -128,6 +128,6 @@ def is_resident(
     device = torch.device(device)
     if device.type != "cuda":
         return False
-    lengths = (store.entries[r.id].n_frames for r in store.recordings if r.split == split)
-    n_frames = sum(n for n in lengths if n >= settings.partial_frames)
+    lengths = store.n_frames[store.listing.of_split(split)]
+    n_frames = int(lengths[lengths >= settings.partial_frames].sum())
     return 4 * n_frames * store.spec.n_inputs <= _SHARE * torch.cuda.mem_get_info(device)[0]

@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from singerid.appending import locked
+from singerid.entries import Entry, in_place
 from singerid.errors import SingeridError, StoreError
 from singerid.records import Recording, read_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import (
     CHECKSUMS,
-    Entry,
     altered_files,
     holds,
-    in_place,
     map_shard,
     read_checksums,
     read_spec,
@@ -100,7 +99,7 @@ def inspect(
 
 
 def _read_lines(file: Path, result: Inspection) -> Iterator[Entry]:
-    """Every intact line; unlike `store.read_index`, this goes on behind a damaged one."""
+    """Every intact line; unlike `entries.read_index`, this goes on behind a damaged one."""
     data = file.read_bytes() if file.exists() else b""
     result.index_bytes = data.rfind(b"\n") + 1
     for number, line in enumerate(data.split(b"\n")[:-1], 1):

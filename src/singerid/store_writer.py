@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.appending import open_at, write_all, write_error
+from singerid.entries import Entry, in_place
 from singerid.records import Recording
 from singerid.spec import FeatureSpec
-from singerid.store import Entry, in_place, shard_path, source_of, write_index
+from singerid.store import shard_path, source_of, write_index
 
 FloatArray = npt.NDArray[np.float32]
 SHARD_BYTES = 1 << 30

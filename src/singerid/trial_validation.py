@@ -146,7 +146,8 @@ def plan_trials(
     settings = settings or ValidationSettings()
     if store is None:
         return None, ["no validation trials: they need a store of the validation singers"]
-    valid = sorted((r for r in store.recordings if r.split == "valid"), key=lambda r: r.id)
+    listing = store.listing
+    valid = sorted(listing.take(listing.of_split("valid")), key=lambda r: r.id)
     if not valid:
         return None, ["no validation trials: no recording is of the split valid"]
     chosen: list[Recording] = []

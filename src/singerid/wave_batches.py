@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.augment import augment
-from singerid.batches import FairMaker
+from singerid.batches import BoolArray, FairMaker, IntArray
 from singerid.crops import CropReader, Sound, check_spec, crop_features
 from singerid.errors import AudioError
+from singerid.listing import Listing
 from singerid.records import Recording
 from singerid.spec import FeatureSpec
 from singerid.training_sections import AugmentSettings, BatchSettings
@@ -59,8 +60,12 @@ class WaveBatchMaker(FairMaker):
         check_spec(spec)
         self.augmentation = augmentation if split == "train" else None
         self._by_id = {recording.id: recording for recording in recordings}
-        self._reader = CropReader(spec.audio.sample_rate)
-        super().__init__(recordings, split, spec, settings, seed, where)
+        self._recordings, self._reader = recordings, CropReader(spec.audio.sample_rate)
+        super().__init__(Listing(recordings), split, spec, settings, seed, where)
+
+    def _are_long_enough(self, rows: IntArray) -> BoolArray:
+        some = (self._recordings[row] for row in rows.tolist())
+        return np.array([self._is_long_enough(recording) for recording in some], np.bool_)
 
     def _is_long_enough(self, recording: Recording) -> bool:
         """By the manifest; its durations are rounded, so where that may matter, by the file."""

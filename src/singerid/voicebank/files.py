@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from singerid.entries import read_entries
 from singerid.errors import StoreError
-from singerid.store import read_entries
 
 _AGAIN = "run singerid voices again: it makes what is missing"
 
