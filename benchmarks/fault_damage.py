@@ -80,7 +80,7 @@ def damage(file: Path, what: str, rng: np.random.Generator) -> None:
 def bank(bench: Bench, n: int) -> Iterator[Tally]:
     """Damage in every file of a voice bank, put right by `voices`."""
     whole, spec = bench.folder / "bank", BankSpec()
-    build_bank(bench.recordings, whole, spec, 2)
+    build_bank(bench.recordings, whole, spec)
     names = sorted(f.name for f in whole.iterdir() if f.name != ".lock")
     for what in ("a bit flipped", "cut short", "gone"):
         tally, made = Tally(f"a file of a voice bank, {what}"), 0
@@ -90,7 +90,7 @@ def bank(bench: Bench, n: int) -> Iterator[Tally]:
             damage(at / name, what, bench.rng)
             tally.tries += 1
             try:
-                built, _ = build_bank(bench.recordings, at, spec, 2)
+                built, _ = build_bank(bench.recordings, at, spec)
             except SingeridError as error:
                 tally.hit += 1
                 tally.lost += 1
