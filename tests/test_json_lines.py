@@ -1,5 +1,6 @@
 import gc
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import numpy as np
 import pytest
 
 from singerid import json_lines
-from singerid.json_lines import build, copy_of, no_collection, read_columns, write_copy
+from singerid.json_lines import (
+    FileSum,
+    build,
+    copy_of,
+    no_collection,
+    read_columns,
+    read_large,
+    write_copy,
+)
 
 TYPES = {"id": "string", "n": "int64", "x": "double"}
 
@@ -76,26 +85,62 @@ def test_built_objects_equal_those_that_were_constructed():
     assert build(Pair, {"a": ["x", "y"], "b": [1, 2]}) == [Pair("x", 1), Pair("y", 2)]
 
 
-def test_a_copy_counts_for_the_very_bytes_it_was_made_of(tmp_path: Path):
-    data, file = lines({"id": "a", "n": 1, "x": 0.5}), tmp_path / "of.jsonl"
-    copy = copy_of(file)
-    with copy.open("wb") as out:
-        assert write_copy(out, data, TYPES)
-    # Found by the checksum alone, whatever the lines are: so it is the copy that was read.
-    forged = read_columns(data, TYPES, copy=copy)
-    assert forged == ({"id": ["a"], "n": [1], "x": [0.5]}, {})
-    other = lines({"id": "b", "n": 1, "x": 0.5})
-    assert read_columns(other, TYPES, copy=copy) == ({"id": ["b"], "n": [1], "x": [0.5]}, {})
-    copy.write_bytes(copy.read_bytes()[:100])
-    assert read_columns(data, TYPES, copy=copy) == forged
-
-
-def test_the_copy_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    data, copy = lines({"id": "a"}), tmp_path / "copy"
-    with copy.open("wb") as out:
-        write_copy(out, data, {"id": "string"})
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a copy; whoever parses its lines fails."""
+    file = tmp_path / "of.jsonl"
+    file.write_bytes(lines({"id": "a", "n": 1, "x": 0.5}))
+    with copy_of(file).open("wb") as out:
+        assert write_copy(out, file.read_bytes(), TYPES)
     monkeypatch.setattr(json_lines, "_parsed", lambda *a: pytest.fail("parsed the lines"))
-    assert read_columns(data, {"id": "string"}, copy=copy) == ({"id": ["a"]}, {})
+    return file
+
+
+def test_the_copy_is_what_is_read(copied: Path):
+    expected = {"id": ["a"], "n": [1], "x": [0.5]}, {}
+    assert read_large(copied, TYPES) == expected
+    assert read_large(copied, TYPES, sum=FileSum.of(copied)) == expected
+    assert read_large(copied, {"id": "string"}) is None  # it has other fields
+
+
+def test_a_copy_counts_for_the_very_bytes_it_was_made_of(copied: Path):
+    copied.write_bytes(lines({"id": "b", "n": 1, "x": 0.5}))
+    with pytest.raises(pytest.fail.Exception, match="parsed the lines"):
+        read_large(copied, TYPES)
+
+
+def test_a_damaged_copy_is_not_read(copied: Path):
+    whole = copy_of(copied).read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        copy_of(copied).write_bytes(damaged)
+        with pytest.raises(pytest.fail.Exception, match="parsed the lines"):
+            read_large(copied, TYPES)
+    for length in (0, 1, 63, 64, len(whole) - 1):
+        copy_of(copied).write_bytes(whole[:length])
+        with pytest.raises(pytest.fail.Exception, match="parsed the lines"):
+            read_large(copied, TYPES)
+
+
+def test_sums_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(json_lines, "_BLOCK", 7)
+    data = bytes(range(100))
+    (tmp_path / "f").write_bytes(data)
+    assert FileSum.of(tmp_path / "f") == FileSum(100, zlib.crc32(data))
+
+
+def test_bounds_and_distinct_values():
+    found = read_columns(
+        lines({"id": "äb", "n": 3}, {"id": "", "n": -5}, {"id": "äb"}), TYPES,
+        defaults={"n": 1, "x": 0.5},
+    )  # fmt: skip
+    assert found
+    columns, _ = found
+    assert columns.bounds("id") == (0, 3)  # bytes
+    assert columns.bounds("n") == (-5, 3)
+    assert columns.bounds("x") == (0.5, 0.5)
+    assert columns.distinct("id") == {"", "äb"}
 
 
 def test_garbage_is_collected_again_afterwards():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from singerid.errors import StoreError
-from singerid.json_lines import LARGE, Columns, copy_of, parse, read_columns
+from singerid.json_lines import LARGE, Columns, parse, read_large
 
 IntArray = npt.NDArray[np.int64]
 E = TypeVar("E")
@@ -122,9 +122,8 @@ def read_all(file: Path) -> Entries:
 
 
 def _plain_columns(file: Path) -> Columns | None:
-    data = file.read_bytes()
-    found = read_columns(data[: data.rfind(b"\n") + 1], ENTRY_TYPES, copy=copy_of(file))
-    if found is None or any(min(found[0][name]) < 0 for name in _NUMBERS):
+    found = read_large(file, ENTRY_TYPES)
+    if found is None or any(found[0].bounds(name)[0] < 0 for name in _NUMBERS):
         return None
     return found[0]
 

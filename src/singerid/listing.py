@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from singerid.json_lines import Columns, no_collection
+from singerid.json_lines import Columns, FileSum, no_collection
 from singerid.records import TYPES, Recording, plain_columns, read_recordings, recordings_of
 
 IntArray = npt.NDArray[np.int64]
@@ -54,8 +54,8 @@ class Listing:
     def of_split(self, split: str) -> IntArray:
         """The rows of a split."""
         values, codes = self.codes("split")
-        rows = np.flatnonzero(codes == values.index(split)) if split in values else []
-        return np.asarray(rows, np.int64)
+        number = values.index(split) if split in values else -1
+        return np.flatnonzero(codes == number)
 
 
 class _ByColumn(Listing):
@@ -88,14 +88,18 @@ class _ByColumn(Listing):
         return recordings_of(self._columns.take(rows), self._labels.take(rows), self._folder)
 
 
-def read_listing(path: str | os.PathLike[str]) -> Listing:
+def read_listing(path: str | os.PathLike[str], sum: FileSum | None = None) -> Listing:
     """List the recordings of a manifest in a folder of this machine, as `read_recordings` does.
+
+    Args:
+        path: the manifest.
+        sum: of the file, where it has been made already.
 
     Raises:
         ManifestError: the file is missing or empty, a line is wrong, or an id appears twice.
     """
     path = Path(path)
-    found = plain_columns(path) if path.exists() else None
+    found = plain_columns(path, sum) if path.exists() else None
     if found is None:
         return Listing(read_recordings(path))
     return _ByColumn(*found, str(path.parent.absolute()))

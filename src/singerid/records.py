@@ -18,12 +18,12 @@ from singerid.formats import check_format
 from singerid.json_lines import (
     LARGE,
     Columns,
+    FileSum,
     build,
-    copy_of,
     mappings,
     no_collection,
     parse,
-    read_columns,
+    read_large,
 )
 from singerid.remote import fetched, is_url, joined, parent_of, put_when_whole
 
@@ -306,26 +306,30 @@ def _below(folder: str, name: str) -> str:
     return joined(folder, name) if is_url(folder) else str(Path(folder, name))
 
 
-def plain_columns(path: Path) -> tuple[Columns, Columns] | None:
+def plain_columns(path: Path, sum: FileSum | None = None) -> tuple[Columns, Columns] | None:
     """Fields and labels of a large manifest by column, as they stand there.
+
+    Args:
+        path: the manifest.
+        sum: of the file, where it has been made already.
 
     Returns:
         None if the file is small, or a line needs to be looked at: then `read_recordings` does.
     """
     if path.stat().st_size < LARGE:
         return None
-    found = read_columns(path.read_bytes(), TYPES, "labels", defaults=_DEFAULTS, copy=copy_of(path))
+    found = read_large(path, TYPES, "labels", _DEFAULTS, sum)
     if found is None:
         return None
     columns, labels = found
-    seconds, numbers = columns["duration"], {*columns["sample_rate"], *columns["channels"]}
+    shortest, longest = columns.bounds("duration")
     is_right = (
-        all(map(all, (columns["id"], columns["singer"], columns["path"])))
+        all(columns.bounds(name)[0] for name in ("id", "singer", "path"))
         and len(set(columns["id"])) == len(columns["id"])
-        and 0 <= min(seconds) <= max(seconds) <= sys.float_info.max
-        and min(numbers) >= 1
-        and set(CHANNELS).issuperset(columns["channel"])
-        and set(SPLITS).issuperset(columns["split"])
+        and 0 <= shortest <= longest <= sys.float_info.max
+        and all(columns.bounds(name)[0] >= 1 for name in ("sample_rate", "channels"))
+        and columns.distinct("channel") <= {*CHANNELS}
+        and columns.distinct("split") <= {*SPLITS}
         and labels.keys().isdisjoint({*TYPES, "embedding"})
     )  # fmt: skip
     return found if is_right else None

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from singerid.entries import ENTRY_TYPES, Entry, in_place, read_all
 from singerid.errors import StoreError
 from singerid.formats import FORMATS, check_format
-from singerid.json_lines import LARGE, copy_of, write_copy
+from singerid.json_lines import LARGE, FileSum, copy_of, write_copy
 from singerid.listing import read_listing
 from singerid.mirror import pulled
 from singerid.records import TYPES, Recording, atomic_write
@@ -68,12 +68,13 @@ class Store:
                 "the extraction was not finished", where=path,
                 do="run singerid features again: it goes on where it stopped",
             )  # fmt: skip
-        if altered := altered_files(self.path):
+        sums = sums_of(self.path)
+        if altered := altered_files(self.path, sums):
             raise StoreError(
                 f"{altered[0]} does not match its checksum", where=path,
                 do="run singerid features again: it writes it anew",
             )  # fmt: skip
-        self.listing = read_listing(listing)
+        self.listing = read_listing(listing, sums.get(listing.name))
         self.entries = read_all(self.path / "index.jsonl")
         rows = self.entries.rows(self.listing.texts("id"))
         if lost := self._lost(rows):
@@ -92,7 +93,10 @@ class Store:
     def _lost(self, rows: IntArray) -> list[str]:
         """Ids of the recordings that have no entry of their audio; `rows`: of their entries."""
         ids, found = self.listing.texts("id"), self.entries.sources(rows)
-        wanted = map(_source, self.listing.texts("sha256"), self.listing.texts("channel"))
+        audio = zip(self.listing.texts("sha256"), self.listing.texts("channel"), strict=True)
+        wanted = [f"{sha256[:32]}:{channel}" for sha256, channel in audio]
+        if wanted == found:  # of a million, ten times as fast as to look for one that differs
+            return []
         return [id for id, a, b in zip(ids, wanted, found, strict=True) if a != b]
 
     def features(self, id: str) -> FloatArray:
@@ -205,20 +209,27 @@ def read_checksums(path: Path) -> dict[str, int]:
         return {}
 
 
-def altered_files(path: Path) -> list[str]:
-    """Names of the files that are not what their checksums were taken of."""
+def sums_of(path: Path) -> dict[str, FileSum]:
+    """The sums, as they are now, of those files whose checksums were written down."""
+    files = [path / name for name in read_checksums(path)]
+    return {file.name: FileSum.of(file) for file in files if file.exists()}
+
+
+def altered_files(path: Path, sums: Mapping[str, FileSum] | None = None) -> list[str]:
+    """Names of the files that are not what their checksums were taken of.
+
+    Args:
+        path: folder of the store.
+        sums: of the files now, if `sums_of` has made them already.
+    """
     known = read_checksums(path)
-    files = [path / name for name in known if (path / name).exists()]
-    return [file.name for file in files if zlib.crc32(file.read_bytes()) != known[file.name]]
+    found = sums_of(path) if sums is None else sums
+    return [name for name, sum in found.items() if sum.crc32 != known.get(name)]
 
 
 def source_of(recording: Recording) -> str:
     """What a recording's features depend on beside the spec: hash of the file, and channel."""
-    return _source(recording.sha256, recording.channel)
-
-
-def _source(sha256: str, channel: str) -> str:
-    return f"{sha256[:32]}:{channel}"
+    return f"{recording.sha256[:32]}:{recording.channel}"
 
 
 def holds(entries: Mapping[str, Entry], recording: Recording) -> bool:
