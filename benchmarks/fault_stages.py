@@ -220,6 +220,11 @@ class Bench:
             self._known[stage.name] = Undisturbed(content, child.operations, first, seconds)
         return self._known[stage.name]
 
+    def among(self, *names: str) -> list[str]:
+        """Those of the names whose stages are disturbed."""
+        chosen = {stage.name for stage in self.chosen}
+        return [name for name in names if name in chosen]
+
     def place(self) -> Path:
         """A new folder for one try."""
         self._n += 1

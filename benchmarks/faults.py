@@ -158,7 +158,7 @@ def reads(bench: Bench, n: int) -> Iterator[Tally]:
 
     Recordings that failed come behind the others then, so of a store their frames are compared.
     """
-    for name in ("features", "features of pitch", "embed", "enroll"):
+    for name in bench.among("features", "features of pitch", "embed", "enroll"):
         stage, tally = bench.stages[name], Tally(f"audio cannot be read for a while, {name}")
         content = frames if name.startswith("features") else stage.content
         bench.whole(stage)
@@ -222,7 +222,7 @@ def clock(bench: Bench, n: int) -> Iterator[Tally]:
 
 def second(bench: Bench, n: int) -> Iterator[Tally]:
     """While one process stands still in the middle of its work, another begins the same."""
-    for name in ("features", "voices", "train"):
+    for name in bench.among("features", "voices", "train"):
         stage, tally = bench.stages[name], Tally(f"second process, {name}: is refused")
         whole = bench.whole(stage)
         for _ in range(n):
@@ -241,7 +241,7 @@ def second(bench: Bench, n: int) -> Iterator[Tally]:
                 tally.lost += 1
             shutil.rmtree(at.parent)
         yield tally
-    for name in ("embed", "table", "enroll"):
+    for name in bench.among("embed", "table", "enroll"):
         stage, tally = bench.stages[name], Tally(f"two processes at once, {name}: both are right")
         whole = bench.whole(stage)
         for _ in range(n):
@@ -264,7 +264,7 @@ def _states(child: Child) -> str:
 
 def worker(bench: Bench, n: int) -> Iterator[Tally]:
     """A worker process is killed at any time, as the system does it when memory is short."""
-    for name in ("features of pitch", "voices", "train with workers"):
+    for name in bench.among("features of pitch", "voices", "train with workers"):
         stage, tally = bench.stages[name], Tally(f"worker killed, {name}")
         whole = bench.whole(stage)
         while tally.hit < n:
@@ -296,7 +296,7 @@ SECTIONS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Faults on purpose.")
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)} (default: all)")
-    parser.add_argument("--stages", nargs="+", help="of the first four sections and clock")
+    parser.add_argument("--stages", nargs="+", help="(default: all)")
     parser.add_argument("--kills", type=int, default=28, help="in all stages (default: 28)")
     parser.add_argument("--writes", type=int, default=10, help="of a stage (default: 10)")
     parser.add_argument("--tries", type=int, default=4, help="of other faults (default: 4)")

@@ -17,12 +17,16 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["kills --kills 7", "writes --writes 1", "reads crash worker --tries 1",
-     "store files --flips 12"],
-)  # fmt: skip
-def test_faults_cost_nothing(words):
-    command = [sys.executable, str(BENCHMARK), *words.split()]
+    ("words", "stages"),
+    [
+        ("kills --kills 5", ["features", "train", "embed", "table", "enroll"]),
+        ("writes --writes 1", ["features", "table", "enroll"]),
+        ("reads crash worker --tries 1", ["features of pitch", "embed"]),
+        ("store --flips 8", ["features"]),
+    ],
+)
+def test_faults_cost_nothing(words, stages):
+    command = [sys.executable, str(BENCHMARK), *words.split(), "--stages", *stages]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
