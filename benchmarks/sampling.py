@@ -39,7 +39,7 @@ class Drawer(FairMaker):
     def _are_long_enough(self, rows: IntArray) -> BoolArray:
         return np.ones(len(rows), np.bool_)
 
-    def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    def _partial(self, place: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         self._draw_start(100, rng)
         return _FRAMES
 

@@ -35,8 +35,9 @@ class FakeStore:
             for name in self.names
         )
 
-    def features(self, name):
-        row = self.names.index(name)
+        self.rows = np.arange(len(self.names))
+
+    def frames(self, row):
         frames = np.zeros((self.n_frames[row], self.spec.n_dims), np.float32)
         frames[:, 0] = row
         frames[:, 1] = np.arange(len(frames))

@@ -91,7 +91,9 @@ def test_a_wrong_line_of_a_large_manifest_is_named(
     assert message in str(caught.value)
 
 
-def test_a_large_store_opens_by_its_copies(tmp_path: Path, always_large: None):
+def test_a_large_store_opens_by_its_copies(
+    tmp_path: Path, always_large: None, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / "store"
     path.mkdir()
     known = [Entry(r.id, store.source_of(r), 0, i, 1, zlib.crc32(b"")) for i, r in enumerate(ROWS)]
@@ -100,9 +102,12 @@ def test_a_large_store_opens_by_its_copies(tmp_path: Path, always_large: None):
     store.write_index(path, known)
     store.write_checksums(path)
     assert {p.name for p in path.glob("*.arrow")} == {"recordings.jsonl.arrow", "index.jsonl.arrow"}
+    fingerprint = Listing(read_recordings(path / "recordings.jsonl")).fingerprint
     opened = store.Store(path)
     assert [r.id for r in opened.recordings] == [r.id for r in ROWS]
     assert opened.entries == {e.id: e for e in known}
+    monkeypatch.setattr("singerid.listing.fingerprint", lambda *a: pytest.fail("made it anew"))
+    assert opened.listing.fingerprint == fingerprint
     moved = replace(known[3], start=99)  # as a later line of the index says
     with (path / "index.jsonl").open("a") as index:
         index.write(json.dumps(asdict(moved)) + '\n{"id": "unfinis')
@@ -136,6 +141,7 @@ def test_a_listing_by_column_says_what_one_of_objects_says(
         patch.setattr(Recording, "from_json", lambda *a: pytest.fail("read line by line"))
         found = read_listing(path)
     assert len(found) == len(rows)
+    assert found.fingerprint == expected.fingerprint
     for name in ("id", "singer", "split", "channel", "sha256", "song", "f0", "day", "no label"):
         assert list(found.texts(name)) == list(expected.texts(name))
         values, codes = found.codes(name)
@@ -188,13 +194,17 @@ def test_entries_are_those_of_the_lines(
     found = entries.read_all(file)
     assert found == {"a": again, "b": B}
     assert list(found) == ["a", "b"]
-    assert found.place("a") == (0, 10, 5)
+    assert found.place(found.row("a")) == (0, 10, 5)
     rows = found.rows(["b", "c", "a"])
     assert rows.tolist() == [1, -1, 2]
     assert found.sources(rows) == ["y:mix", "", "x:mix"]
     assert found.n_frames[rows[[0, 2]]].tolist() == [7, 5]
+    assert found.rows(["b"]).tolist() == [1]
+    file.write_bytes(index_of(A, B))
+    assert entries.read_all(file).rows(["a", "b"]).tolist() == [0, 1]
+    assert entries.read_all(file).rows(["b", "a"]).tolist() == [1, 0]
     with pytest.raises(KeyError):
-        found.place("c")
+        found.row("c")
 
 
 @pytest.mark.parametrize("large", [0, 1 << 22])

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from singerid import run
 from singerid.batches import BatchMaker
 from singerid.config import read_config_file, resolve
-from singerid.data import TrainingData, data_fingerprint
+from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError
 from singerid.listing import Listing
 from singerid.training_sections import BatchSettings
@@ -35,7 +35,7 @@ def test_description_can_be_read_back(tmp_path, store):
     assert provenance["command"] == "singerid train x"
     assert provenance["data"] == str(store.path.resolve())
     assert provenance["feature_fingerprint"] == store.spec.fingerprint()
-    assert provenance["data_fingerprint"] == data_fingerprint(store.listing)
+    assert provenance["data_fingerprint"] == store.listing.fingerprint
     assert provenance["versions"]["torch"] == torch.__version__
     make(tmp_path / "b", store)
     assert (tmp_path / "b" / "notes.txt").read_text() == ""
@@ -129,10 +129,10 @@ def test_checkpoints_in_order_of_steps(tmp_path, store):
 
 def test_data_fingerprint_is_that_of_the_training_data(store):
     def of(*recordings):
-        return data_fingerprint(Listing(recordings))
+        return Listing(recordings).fingerprint
 
     first, *rest = store.recordings
-    before = data_fingerprint(store.listing)
+    before = store.listing.fingerprint
     assert of(*rest, first) == of(first, *rest) == before
     found = {before, of(*rest)}
     for change in (

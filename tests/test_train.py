@@ -144,7 +144,8 @@ def only(store, keep):
     """A store, as if it had been completed for some of its recordings."""
     rows = np.flatnonzero([keep(recording) for recording in store.recordings])
     other = copy.copy(store)
-    other.listing, other.n_frames = Listing(store.listing.take(rows)), store.n_frames[rows]
+    other.listing = Listing(store.listing.take(rows))
+    other.rows, other.n_frames = store.rows[rows], store.n_frames[rows]
     return other
 
 

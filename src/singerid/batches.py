@@ -120,8 +120,8 @@ class FairMaker(ABC):
             )
         self._spread = settings.spread_pitch and split == "train"
         ids = listing.texts("id")
-        in_turn = self._by_pitch(listing, rows, singer) if self._spread else rows
-        self.ids = [ids[row] for row in in_turn.tolist()]
+        self._rows = self._by_pitch(listing, rows, singer) if self._spread else rows
+        self.ids = [ids[row] for row in self._rows.tolist()]
         fair = partial(fair_draw, n, self.n_singers, seed=(*self._seed, 1))
         self._draw_singers: Callable[[int], IntArray] = fair
         if settings.sampling == "hard" and split == "train":
@@ -161,8 +161,13 @@ class FairMaker(ABC):
         """Which rows of the listing have the frames of at least one partial."""
 
     @abstractmethod
-    def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-        """A random partial of a recording `(n_frames, n_dims)`: its start is `_draw_start`'s."""
+    def _partial(self, place: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """A random partial of a recording `(n_frames, n_dims)`: its start is `_draw_start`'s.
+
+        Args:
+            place: of the recording in `ids`; in the listing, that is row `_rows[place]`.
+            rng: source of the start.
+        """
 
     def _draw_start(self, n_frames: int, rng: np.random.Generator) -> int:
         return int(rng.integers(n_frames - self.settings.partial_frames + 1))
@@ -185,7 +190,7 @@ class FairMaker(ABC):
         features = np.empty(shape, np.float32)
         ids = [[self.ids[i] for i in row] for row in rows]
         for place, row in zip(np.ndindex(rows.shape), rows.flat, strict=True):
-            features[place] = network_input(self._partial(self.ids[row], rng), self.spec)
+            features[place] = network_input(self._partial(int(row), rng), self.spec)
         return Batch(features, chosen, ids)
 
 
@@ -205,8 +210,8 @@ class BatchMaker(FairMaker):
         is_long: BoolArray = self._store.n_frames[rows] >= self.settings.partial_frames
         return is_long
 
-    def _partial(self, id: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-        frames = self._store.features(id)
+    def _partial(self, place: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        frames = self._store.frames(int(self._store.rows[self._rows[place]]))
         start = self._draw_start(len(frames), rng)
         return crop(frames, start, self.settings.partial_frames)
 

@@ -26,7 +26,6 @@ from singerid.wave_batches import WaveBatchMaker
 
 FloatArray = npt.NDArray[np.float64]
 _STATISTICS_BATCHES = 50
-_IDENTITY = "id", "singer", "split", "sha256", "channel"
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class TrainingData:
             return frame_statistics(b.reshape(-1, b.shape[-1]) for b in batches)
 
         voices = list(zip(bank.ids, bank.singers, bank.splits, strict=True))
-        unseen = data_fingerprint(valid.listing) if valid else ""
+        unseen = valid.listing.fingerprint if valid else ""
         identity = fingerprint([bank.spec.model_dump(), voices, unseen])
         return cls(Path(path), spec, identity, train, validation, statistics, warnings, valid)
 
@@ -166,10 +165,4 @@ def _data(
         warnings += valid.warnings
     else:
         warnings.append("no validation singers: no early stopping, the last weights are kept")
-    identity = data_fingerprint(listing)
-    return TrainingData(origin, spec, identity, train, valid, statistics, warnings)
-
-
-def data_fingerprint(listing: Listing) -> str:
-    """Hash of which audio, singers and splits there are."""
-    return fingerprint(sorted(zip(*map(listing.texts, _IDENTITY), strict=True)))
+    return TrainingData(origin, spec, listing.fingerprint, train, valid, statistics, warnings)

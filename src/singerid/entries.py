@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,18 +75,27 @@ class Entries(Mapping[str, Entry]):
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Take the fields of all lines by name."""
         self._columns = columns
-        self._rows = dict(zip(columns["id"], range(len(columns["id"])), strict=True))
         self.n_frames: IntArray = np.asarray(columns["n_frames"], np.int64)
         self._shards = np.asarray(columns["shard"], np.int64)
         self._starts = np.asarray(columns["start"], np.int64)
 
-    def place(self, id: str) -> tuple[int, int, int]:
-        """Shard, first frame and number of frames of a recording."""
-        row = self._rows[id]
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        ids = self._columns["id"]
+        return dict(zip(ids, range(len(ids)), strict=True))
+
+    def row(self, id: str) -> int:
+        """The row of a recording; a KeyError if there is none."""
+        return self._rows[id]
+
+    def place(self, row: int) -> tuple[int, int, int]:
+        """Shard, first frame and number of frames of a row."""
         return int(self._shards[row]), int(self._starts[row]), int(self.n_frames[row])
 
     def rows(self, ids: Sequence[str]) -> IntArray:
         """The row of each id, -1 where there is none."""
+        if ids == self._columns["id"]:  # as where the store was made in one go
+            return np.arange(len(ids))
         return np.fromiter(map(self._rows.get, ids, repeat(-1)), np.int64, len(ids))
 
     def sources(self, rows: IntArray) -> list[str]:

@@ -62,11 +62,18 @@ class FileSum:
 
 
 class Columns(Mapping[str, Sequence[Any]]):
-    """Columns of Arrow by name; one is made Python objects when it is first asked for."""
+    """Columns of Arrow by name; one is made Python objects when it is first asked for.
 
-    def __init__(self, columns: Mapping[str, Any]) -> None:
+    Attributes:
+        facts: what else the copy says that they were read from.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Any], facts: Mapping[bytes, bytes] | None = None
+    ) -> None:
         """Take columns, or chunks of them."""
         self._arrow = columns
+        self.facts = {name.decode(): fact.decode() for name, fact in (facts or {}).items()}
         self._lists: dict[str, list[Any]] = {}
 
     def __getitem__(self, name: str) -> Sequence[Any]:
@@ -151,7 +158,7 @@ def _columns(
     for name, value in defaults.items():
         if value is not None:
             columns[name] = columns[name].fill_null(value)
-    return Columns(columns), Columns(inner)
+    return Columns(columns, table.schema.metadata), Columns(inner)
 
 
 def copy_of(path: Path) -> Path:
@@ -160,11 +167,22 @@ def copy_of(path: Path) -> Path:
 
 
 def write_copy(
-    file: IO[bytes], data: bytes, types: Mapping[str, str], nested: str | None = None
+    file: IO[bytes],
+    data: bytes,
+    types: Mapping[str, str],
+    nested: str | None = None,
+    facts: Mapping[str, str] | None = None,
 ) -> bool:
     """Write the columns of JSON lines as an Arrow file, which is read ten times as fast.
 
     In front of it stand the sums of the lines and of all that follows.
+
+    Args:
+        file: open for writing.
+        data: the lines.
+        types: see `read_columns`.
+        nested: see `read_columns`.
+        facts: what else shall be known of them, see `Columns`.
 
     Returns:
         False if the lines are not plain: then nothing is written.
@@ -174,9 +192,10 @@ def write_copy(
     table = _parsed(data, types, nested)
     if table is None:
         return False
+    table = table.combine_chunks().replace_schema_metadata(facts or {})
     stream = pa.BufferOutputStream()
     with pa.ipc.new_file(stream, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
+        writer.write_table(table)
     content = stream.getvalue()
     file.write(_head(FileSum(len(data), zlib.crc32(data)), content))
     file.write(content)

@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from singerid.json_lines import Columns, FileSum, no_collection
 from singerid.records import TYPES, Recording, plain_columns, read_recordings, recordings_of
+from singerid.spec import fingerprint
 
 IntArray = npt.NDArray[np.int64]
+FINGERPRINT = "fingerprint"  # the fact that the copy of a list says of it
+_IDENTITY = "id", "singer", "split", "sha256", "channel"
 
 
 class Listing:
@@ -40,6 +43,11 @@ class Listing:
     def take(self, rows: IntArray) -> list[Recording]:
         """The recordings of some rows."""
         return [self._recordings[row] for row in rows.tolist()]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of which audio, singers and splits there are."""
+        return fingerprint(sorted(zip(*map(self.texts, _IDENTITY), strict=True)))
 
     def codes(self, name: str) -> tuple[list[str], IntArray]:
         """The values of `texts`, sorted, each once; and which of them each recording has."""
@@ -83,6 +91,10 @@ class _ByColumn(Listing):
         if name not in self._labels:
             return [""] * len(self)
         return [text or "" for text in self._labels[name]]
+
+    @property
+    def fingerprint(self) -> str:
+        return self._columns.facts.get(FINGERPRINT) or super().fingerprint
 
     def take(self, rows: IntArray) -> list[Recording]:
         return recordings_of(self._columns.take(rows), self._labels.take(rows), self._folder)

@@ -6,7 +6,6 @@ folder and the data behind it say; the rest is called unknown.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +16,10 @@ from singerid import run
 from singerid.card import LIMITS, front_matter, section, table
 from singerid.checkpoint import EncoderFile, load_encoder
 from singerid.config import Config, read_config_file, resolve
-from singerid.data import data_fingerprint
 from singerid.errors import CheckpointError, SingeridError, one_line
 from singerid.formats import check_format
+from singerid.json_lines import parse
+from singerid.listing import Listing
 from singerid.records import Recording, atomic_write, read_recordings
 
 _MOST_ROWS = 8  # of the learning curve
@@ -99,19 +99,35 @@ def write_model_card(
 
 def _made(path: Path) -> dict[str, Any]:
     try:
-        made: dict[str, Any] = json.loads((path / "provenance.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        made: dict[str, Any] = parse((path / "provenance.json").read_text("utf-8"))
+        check_format(made.get("format", 1), "run", path, CheckpointError)
+        if not isinstance(made.get("versions", {}), dict):
+            raise ValueError("versions that are no object")
+    except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(
             "provenance cannot be read", where=path / "provenance.json", found=error
         ) from error
-    check_format(made.get("format", 1), "run", path, CheckpointError)
     return made
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
     file = path / "log.jsonl"
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = file.read_text("utf-8", "replace").split("\n") if file.exists() else []
+    return [line for line in map(_figures_of, lines) if line]
+
+
+def _figures_of(text: str) -> dict[str, Any] | None:
+    """What a line of the log says; None of one that is damaged."""
+    try:
+        line = parse(text)
+        if type(line["step"]) is not int or type(line["split"]) is not str:
+            return None
+        numbers = {name: value for name, value in line.items() if type(value) in (int, float)}
+        return {name: float(value) for name, value in numbers.items()} | {
+            "step": line["step"], "split": line["split"],
+        }  # fmt: skip
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
 
 
 def _front_matter(
@@ -146,16 +162,18 @@ def _model(file: EncoderFile, license: str) -> str:
 
 
 def _training_data(made: Mapping[str, Any], config: Config) -> str:
-    path = Path(str(made.get("data", "")))
-    is_bank = (path / "cepstrum.i8").exists()
-    listing = path / "recordings.jsonl" if path.is_dir() else path
+    path = str(made.get("data", ""))
+    is_bank = os.path.isfile(os.path.join(path, "cepstrum.i8"))
+    listing = os.path.join(path, "recordings.jsonl") if os.path.isdir(path) else path
     lines = [f"Source: `{_data_name(made)}`."]
     try:
-        recordings = read_recordings(listing)
+        recordings = read_recordings(listing) if os.path.isfile(listing) else []
     except SingeridError:
+        recordings = []
+    if not recordings:
         lines.append("Singers and recordings: unknown, for the data are no longer where they were.")
         return section("Training data", "\n".join(lines) + "\n")
-    if not is_bank and data_fingerprint(recordings) != made.get("data_fingerprint"):
+    if not is_bank and Listing(recordings).fingerprint != made.get("data_fingerprint"):
         lines.append("Singers and recordings: unknown, for the data have changed since.")
         return section("Training data", "\n".join(lines) + "\n")
     rows = [(split, *_counts(r for r in recordings if r.split == split)) for split in

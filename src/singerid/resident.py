@@ -58,7 +58,7 @@ class ResidentBatches(BatchMaker):
         """
         super().__init__(store, split, settings, seed)
         self.device, self.on_device = torch.device(device), True
-        lengths = store.entries.n_frames[store.entries.rows(self.ids)]
+        lengths = store.n_frames[self._rows]
         self._starts = np.cumsum(lengths) - lengths
         self._n_starts = lengths - settings.partial_frames + 1
         needed = int(lengths.sum()) * self.spec.n_inputs * dtype.itemsize
@@ -78,8 +78,8 @@ class ResidentBatches(BatchMaker):
         """Copy recordings to the device, many at once."""
         at_once, n, done = _BYTES_AT_ONCE // (4 * self.spec.n_inputs), 0, 0
         parts: list[FloatArray] = []
-        for i, id in enumerate(self.ids):
-            frames = network_input(self._store.features(id), self.spec)
+        for i, row in enumerate(self._store.rows[self._rows].tolist()):
+            frames = network_input(self._store.frames(row), self.spec)
             parts.append(frames)
             n += len(frames)
             if i + 1 == len(self.ids) or n - done >= at_once:

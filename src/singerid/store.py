@@ -29,8 +29,8 @@ import numpy.typing as npt
 from singerid.entries import ENTRY_TYPES, Entry, in_place, read_all
 from singerid.errors import StoreError
 from singerid.formats import FORMATS, check_format
-from singerid.json_lines import LARGE, FileSum, copy_of, write_copy
-from singerid.listing import read_listing
+from singerid.json_lines import LARGE, FileSum, copy_of, parse, write_copy
+from singerid.listing import FINGERPRINT, read_listing
 from singerid.mirror import pulled
 from singerid.records import TYPES, Recording, atomic_write
 from singerid.spec import FeatureSpec
@@ -48,7 +48,8 @@ class Store:
         spec: the front end.
         listing: what the store was completed for, in the manifest's order, by column.
         entries: where each recording's frames lie, by id.
-        n_frames: number of frames of each recording of the listing.
+        rows: the row in the entries of each recording of the listing.
+        n_frames: number of frames of each.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -76,13 +77,13 @@ class Store:
             )  # fmt: skip
         self.listing = read_listing(listing, sums.get(listing.name))
         self.entries = read_all(self.path / "index.jsonl")
-        rows = self.entries.rows(self.listing.texts("id"))
-        if lost := self._lost(rows):
+        self.rows = self.entries.rows(self.listing.texts("id"))
+        if lost := self._lost():
             raise StoreError(
                 f"{len(lost)} listed recordings have no features", where=path, found=lost[0],
                 do="run singerid features again: it makes what is missing",
             )  # fmt: skip
-        self.n_frames = self.entries.n_frames[rows]
+        self.n_frames = self.entries.n_frames[self.rows]
         self._shards: dict[int, FloatArray] = {}
 
     @property
@@ -90,9 +91,9 @@ class Store:
         """What the store was completed for, in the manifest's order."""
         return self.listing.recordings
 
-    def _lost(self, rows: IntArray) -> list[str]:
-        """Ids of the recordings that have no entry of their audio; `rows`: of their entries."""
-        ids, found = self.listing.texts("id"), self.entries.sources(rows)
+    def _lost(self) -> list[str]:
+        """Ids of the recordings that have no entry of their audio."""
+        ids, found = self.listing.texts("id"), self.entries.sources(self.rows)
         audio = zip(self.listing.texts("sha256"), self.listing.texts("channel"), strict=True)
         wanted = [f"{sha256[:32]}:{channel}" for sha256, channel in audio]
         if wanted == found:  # of a million, ten times as fast as to look for one that differs
@@ -101,7 +102,11 @@ class Store:
 
     def features(self, id: str) -> FloatArray:
         """Frames of a recording, float32 `(n_frames, n_dims)`: a view of the mapped shard."""
-        shard, start, n_frames = self.entries.place(id)
+        return self.frames(self.entries.row(id))
+
+    def frames(self, row: int) -> FloatArray:
+        """The same, by the row of the recording's entry."""
+        shard, start, n_frames = self.entries.place(row)
         if shard not in self._shards:
             self._shards[shard] = map_shard(self.path, shard, self.spec)
         frames = self._shards[shard][start : start + n_frames]
@@ -189,23 +194,27 @@ def write_checksums(path: Path) -> None:
     sums = {name: zlib.crc32((path / name).read_bytes()) for name in _CHECKED}
     with atomic_write(path / CHECKSUMS) as file:
         file.write(json.dumps(sums) + "\n")
-    _write_copy(path / "recordings.jsonl", TYPES, "labels")
-    _write_copy(path / "index.jsonl", ENTRY_TYPES)
+    _write_copies(path)
 
 
-def _write_copy(file: Path, types: Mapping[str, str], nested: str | None = None) -> None:
-    """Write the copy of a large file, by which the store is opened faster."""
-    if file.stat().st_size >= LARGE:
-        with atomic_write(copy_of(file), "wb") as copy:
-            write_copy(copy, file.read_bytes(), types, nested)
+def _write_copies(path: Path) -> None:
+    """Write the copies of large lists, by which the store is opened faster."""
+    listing, index = path / "recordings.jsonl", path / "index.jsonl"
+    if listing.stat().st_size >= LARGE:
+        facts = {FINGERPRINT: read_listing(listing).fingerprint}
+        with atomic_write(copy_of(listing), "wb") as copy:
+            write_copy(copy, listing.read_bytes(), TYPES, "labels", facts)
+    if index.stat().st_size >= LARGE:
+        with atomic_write(copy_of(index), "wb") as copy:
+            write_copy(copy, index.read_bytes(), ENTRY_TYPES)
 
 
 def read_checksums(path: Path) -> dict[str, int]:
     """What `write_checksums` wrote; nothing if it did not, or if that is damaged itself."""
     try:
-        sums = json.loads((path / CHECKSUMS).read_text("utf-8"))
+        sums = parse((path / CHECKSUMS).read_text("utf-8"))
         return {name: int(sums[name]) for name in _CHECKED}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return {}
 
 

@@ -59,7 +59,6 @@ class WaveBatchMaker(FairMaker):
         """
         check_spec(spec)
         self.augmentation = augmentation if split == "train" else None
-        self._by_id = {recording.id: recording for recording in recordings}
         self._recordings, self._reader = recordings, CropReader(spec.audio.sample_rate)
         super().__init__(Listing(recordings), split, spec, settings, seed, where)
 
@@ -81,8 +80,8 @@ class WaveBatchMaker(FairMaker):
         hop = self.spec.hop_seconds * self.spec.audio.sample_rate
         return 1 + int(sound.n_samples / hop + 1e-9)
 
-    def _partial(self, id: str, rng: np.random.Generator) -> FloatArray:
-        length, recording = self.settings.partial_frames, self._by_id[id]
+    def _partial(self, place: int, rng: np.random.Generator) -> FloatArray:
+        length, recording = self.settings.partial_frames, self._recordings[self._rows[place]]
         [own] = rng.spawn(1)  # leaves `rng`, and so the starts, as they are without augmentation
         with self._reader.open(recording) as sound:
             if self._n_frames(sound) < length:
