@@ -71,7 +71,7 @@ def singers_and_songs(folder):
 def train(converter, loss, table, songs, n_steps, rng):
     """Any song by any singer should sound like any singer of the table."""
     optimizer = torch.optim.Adam(converter.parameters(), 2e-3)
-    vectors = torch.from_numpy(table.centroids)
+    vectors = torch.tensor(table.centroids)
     for step in range(n_steps):
         chosen = [songs[i] for i in rng.integers(len(songs), size=8)]
         starts = [int(rng.integers(len(song) - CROP)) for song in chosen]

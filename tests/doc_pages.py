@@ -42,12 +42,9 @@ SMALLER = {  # what is added to these commands when a page is run, so that it ta
 }  # fmt: skip
 SINGERID = """#!{python}
 import os, shlex, shutil, signal, subprocess, sys, time, urllib.request
-import singerid.demo
-from singerid.cli import main
-from singerid.config import PRESETS
 
-words = sys.argv[1:]
-if words[0] == "serve" and "--port" not in words:  # in the background, until the next or the end
+
+def serve(words):  # in the background, until the next one or the page's end
     if os.path.exists("serve.pid"):
         os.kill(int(open("serve.pid").read()), signal.SIGKILL)
     command = [sys.executable, "-m", "singerid", *words, "--serve.port", "{port}"]
@@ -56,21 +53,29 @@ if words[0] == "serve" and "--port" not in words:  # in the background, until th
     open("serve.pid", "w").write(str(server.pid))
     for _ in range(1200):
         try:
-            urllib.request.urlopen("http://127.0.0.1:{port}/ready", timeout=2)
-            sys.exit(0)
+            return urllib.request.urlopen("http://127.0.0.1:{port}/ready", timeout=2) and 0
         except OSError:
             if server.poll() is not None:
-                sys.exit(open("serve.log").read())
+                return open("serve.log").read()
             time.sleep(0.1)
-    sys.exit("not ready")
-if words == ["demo"] and "DEMO" in os.environ:  # which was run once, for all pages
-    shutil.copytree(os.environ["DEMO"], "singerid_demo")
-    sys.exit(0)
-PRESETS["demo"]["train"].update(steps=4, train_iters=2, val_iters=1)
-smaller = shlex.split({smaller!r}.get(words[0], ""))
-if "--resume" in words:
-    smaller = ["--train.steps", "6"]
-sys.exit(main(words + smaller))
+    return "not ready"
+
+
+def run(words):
+    if words[0] == "serve" and "--port" not in words:
+        return serve(words)
+    if words == ["demo"] and "DEMO" in os.environ:  # which was run once, for all pages
+        return shutil.copytree(os.environ["DEMO"], "singerid_demo") and 0
+    from singerid.cli import main
+    from singerid.config import PRESETS
+
+    PRESETS["demo"]["train"].update(steps=4, train_iters=2, val_iters=1)
+    smaller = shlex.split({smaller!r}.get(words[0], ""))
+    return main(words + (["--train.steps", "6"] if "--resume" in words else smaller))
+
+
+if __name__ == "__main__":  # processes that it starts import this file
+    sys.exit(run(sys.argv[1:]))
 """
 TORCHRUN = f"""#!/bin/sh
 exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@" {SMALLER["train"]}
@@ -209,7 +214,7 @@ class Shell:
         code = block.code.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
         state = shlex.quote(str(self.programs / "state"))
         whole = f"[ -f {state} ] && . {state}\nset -aeuo pipefail\n{code}\n"
-        whole += f"set +u\n{{ export -p; echo cd \"$PWD\"; }} > {state}\n"
+        whole += f'set +u\n{{ export -p; echo cd "$PWD"; }} > {state}\n'
         process = subprocess.Popen(
             ["bash", "-c", whole], cwd=self.folder, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -33,7 +33,10 @@ FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 UNFINISHED = re.compile(r"are required|expected |invalid choice: '[A-Z]+'")
-NOT_RUN = {}
+NOT_RUN = {
+    "README.md": 1, "docs/benchmark.md": 1, "docs/experiments.md": 2, "docs/quickstart.md": 1,
+    "docs/segments.md": 1, "docs/serving.md": 1, "docs/sweeps.md": 1,
+}  # fmt: skip
 """Blocks of each page that are not run; `python tests/doc_pages.py` lists why."""
 IDS = {page: name(page) for page in PAGES}
 
@@ -86,12 +89,13 @@ def test_a_renamed_flag_or_a_wrong_value_is_seen(parser):
     assert "unrecognized" in problem(parser, [*words, "--train.step", "3"], whole=True)
     assert "required: -o" in problem(parser, ["features", "m.jsonl"], whole=True)
     assert problem(parser, ["features", "m.jsonl"], whole=False) == ""
-    with pytest.raises(ConfigErrors, match="train.steps is not valid"):
+    with pytest.raises(ConfigErrors, match=r"train\.steps is not valid"):
         problem(parser, [*words, "--train.steps", "many"], whole=True)
 
 
 def test_commands_are_found_in_shell_code():
-    code = 'A="--x 1 \\\n  --y"  # a\nfor r in 1 2; do\n  singerid t $A -o b_$r \\\n    "c d"; done | f'
+    code = 'A="--x 1 \\\n  --y"  # a\nfor r in 1 2; do\n  singerid t $A -o b_$r \\\n    "c d"'
+    code += "; done | f"
     assert command_lines(code, {}) == [
         ["for", "r", "in", "1", "2"], ["singerid", "t", "--x", "1", "--y", "-o", "b_1", "c d"],
         ["done"], ["f"],
@@ -105,9 +109,9 @@ def test_every_command_and_setting_in_the_text_is_one(page, parser):
     for span in SPAN.findall(text):
         first_of_each = re.sub(r"(\w)(?:\\?\|[\w…]+)+", r"\1", span)
         for words in command_lines(first_of_each, {}):
-            if words[0] == "singerid" and len(words) > 1 and words[1] != "COMMAND":
-                if found := problem(parser, words[1:], whole=False):
-                    wrong.append(f"`{span}`: {found}")
+            ours = words[0] == "singerid" and len(words) > 1 and words[1] != "COMMAND"
+            if ours and (found := problem(parser, words[1:], whole=False)):
+                wrong.append(f"`{span}`: {found}")
         for section, key in re.findall(r"--(\w+)\.(\w*)", span):
             known = Config.model_fields.get(section)
             keys = known.annotation.model_fields if known else {}

@@ -42,6 +42,9 @@ PREPARED = {  # what each page finds in its folder: recordings, and "NAME=THING 
                  "anna3.wav ben1.wav ben2.wav song.wav duet.wav",
     "docs/benchmark.md": "runs/speech=run singing.jsonl=mir1k.jsonl",
     "docs/coming-from-the-original.md": "small.jsonl=manifest.jsonl old=run",
+    "docs/concepts/duties.md": "anna1.wav anna2.wav anna3.wav",
+    "docs/concepts/thresholds.md": "a.wav b.flac test.parquet=embeddings.parquet "
+                                   "calibration.safetensors=default_calibration.safetensors",
     "docs/corpora.md": "manifest.jsonl=manifest.jsonl",
     "docs/evaluation.md": "run=run dev.jsonl=manifest.jsonl dev.parquet=run.parquet "
                           "test.parquet=run.parquet table.parquet=run_table.parquet "
@@ -72,6 +75,7 @@ singerid table run.parquet -o run_table.parquet
 singerid calibrate run.parquet -o calibration.safetensors
 singerid embed manifest.jsonl -o embeddings.parquet
 singerid table embeddings.parquet -o table.parquet
+singerid calibrate embeddings.parquet -o default_calibration.safetensors
 singerid singers import embeddings.parquet --registry singers
 singerid manifest audio/recordings.csv --corpus csv --select corpus=mir1k -o mir1k.jsonl
 """
@@ -104,11 +108,7 @@ def make_kit(folder):
     demo, *commands = KIT.strip().splitlines()
     shell.run(code(demo))
     songs = folder / "singerid_demo" / "audio"
-    of = {
-        f"v{n:03d}": [songs / split / f"v{n:03d}" / f"song_{k:02d}.flac" for k in range(2)]
-        for split, numbers in SINGERS.items()
-        for n in numbers
-    }
+    of = songs_of(songs, range(2))
     for singer, paths in of.items():
         for path in paths:
             at = folder / "voices" / path.parts[-3] / singer / path.name
@@ -118,10 +118,11 @@ def make_kit(folder):
     audio = folder / "audio"
     audio.mkdir()
     people = list(of)
+    others, spoken = songs_of(songs, range(2, 4)), songs_of(songs, range(4, 6))
     write_table(audio / "recordings.csv", [
         *rows({s: of[s] for s in people[:8]}, "mir1k", "singing"),
-        *rows({s: of[s] for s in people[4:]}, "ravdess_song", "singing"),
-        *rows({s: of[s] for s in people[:6]}, "librispeech", "speech"),
+        *rows({s: others[s] for s in people[4:]}, "ravdess_song", "singing"),
+        *rows({s: spoken[s] for s in people[:6]}, "librispeech", "speech"),
     ])  # fmt: skip
     for split, singers in (("train", people[:2]), ("val", people[4:6])):
         for singer in singers:
@@ -139,6 +140,15 @@ def make_kit(folder):
     first[0] = replace(first[0], singer="librispeech:3807")
     write_recordings(folder / "first_songs.jsonl", first)
     shell.close()
+
+
+def songs_of(folder, songs):
+    """Paths of these songs of each singer of the kit."""
+    return {
+        f"v{n:03d}": [folder / split / f"v{n:03d}" / f"song_{k:02d}.flac" for k in songs]
+        for split, numbers in SINGERS.items()
+        for n in numbers
+    }
 
 
 def code(lines):
