@@ -250,7 +250,7 @@ def test_what_is_no_file_of_embeddings_is_refused(tmp_path):
     refused(path, "not a file of embeddings; found kind 'table'; make one: singerid embed")
     index = table.column_names.index("embedding")
     rewrite(table.set_column(index, "embedding", pa.array(["x"] * 5)))
-    refused(path, "found kind 'embeddings', no column 'embedding'; make one")
+    refused(path, "found kind 'embeddings', no vectors in column 'embedding'; make one")
 
 
 def test_damaged_values_are_noticed(tmp_path):
@@ -290,3 +290,39 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_embeddings(path, make())
     assert_same(read_embeddings(path), make(2))
     assert [p.name for p in tmp_path.iterdir()] == ["e.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "found"),
+    [
+        ("singer", pa.nulls(5, pa.string()), "no texts in column 'singer'"),
+        ("id", pa.array(range(5)), "no texts in column 'id'"),
+        ("seconds", pa.nulls(5, pa.float64()), "no numbers in column 'seconds'"),
+        ("seconds", pa.array([None, 1.0, 1, 1, 1]), "no numbers in column 'seconds'"),
+        ("embedding", pa.nulls(5, pa.list_(pa.float32(), 3)), "no vectors in column 'embedding'"),
+        ("embedding", pa.array([["a"]] * 5, pa.list_(pa.string(), 1)), "no vectors in column"),
+        ("embedding", pa.array([[]] * 5, pa.list_(pa.float32(), 0)), "cannot read embeddings"),
+        ("embedding", pa.array([[np.nan, 0]] * 5, pa.list_(pa.float32(), 2)), "nan in row 0"),
+        ("embedding", pa.array([[1, 0]] * 4 + [[2, 0]], pa.list_(pa.float32(), 2)), "2 in row 4"),
+    ],
+)  # fmt: skip
+def test_columns_of_other_values_are_refused(tmp_path, column, values, found):
+    path = tmp_path / "e.parquet"
+    write_embeddings(path, make())
+    table = pq.read_table(path)
+    facts = {k: v for k, v in table.schema.metadata.items() if b"crc32" not in k}
+    place = table.column_names.index(column)
+    table = table.set_column(place, column, values).replace_schema_metadata(facts)
+    pq.write_table(table, path)
+    with pytest.raises(SingeridError, match=f"e.parquet: .*{found}"):
+        read_embeddings(path)
+
+
+def test_a_checksum_of_columns_that_are_never_written(tmp_path):
+    path = tmp_path / "e.parquet"
+    write_embeddings(path, make())
+    table = pq.read_table(path).append_column("label", pa.nulls(5, pa.date32()))
+    for changed in (table, table.append_column("label", table["id"])):
+        pq.write_table(changed, path)
+        with pytest.raises(SingeridError, match="content does not match its checksum"):
+            read_embeddings(path)

@@ -2,6 +2,8 @@
 
 import csv
 import hashlib
+import io
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -200,3 +202,57 @@ def test_files_that_cannot_be_used(tmp_path):
     refused("b.parquet", "has no column 'embedding'; found id, singer")
     pq.write_table(pa.table({"id": IDS, "embedding": SINGERS}), tmp_path / "c.parquet")
     refused("c.parquet", "'embedding' holds no vectors; found string; expected lists of numbers")
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return type(self.canary).touch, (self.canary,)
+
+
+def npz(path, **members):
+    """Arrays, or bytes as they are."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in members.items():
+            data = io.BytesIO()
+            if isinstance(value, bytes):
+                data.write(value)
+            else:
+                np.save(data, value)
+            archive.writestr(f"{name}.npy", data.getvalue())
+    return path
+
+
+def test_pickled_objects_are_never_unpickled(tmp_path):
+    evil = np.array([Payload(tmp_path / "canary"), "b"], object)
+    with pytest.raises(SingeridError, match=r"v.npz: cannot be read as .npz; found Object arrays"):
+        import_vectors(npz(tmp_path / "v.npz", id=evil, embedding=np.eye(2)), "x")
+    assert not (tmp_path / "canary").exists()
+    evil[0].canary.touch()  # it would have
+    assert (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    ("embedding", "found"),
+    [
+        (np.zeros((1 << 12, 1 << 10)), "bytes that unpack to"), (b"no array", "which is no array"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, "
+         b"'shape': (1000000000000, 4)}".ljust(128) + b"\n", "Unable to allocate|."),
+    ],
+)  # fmt: skip
+def test_npz_files_that_lie(tmp_path, embedding, found):
+    path = npz(tmp_path / "v.npz", id=np.array(["a"]), embedding=embedding)
+    with pytest.raises(SingeridError, match=f"v.npz: cannot be read as .npz; found .*({found})"):
+        import_vectors(path, "x")
+
+
+def test_vectors_too_large_to_have_a_length(tmp_path):
+    path = npz(tmp_path / "v.npz", id=np.array(["a", "b"]), singer=np.array(["x", "y"]),
+               embedding=np.array([[1e300, 1e300], [1, 0]]))  # fmt: skip
+    found, failures = import_vectors(path, "x")
+    assert found.ids == ["b"]
+    assert "row 0 (a): vector holds values that are not finite numbers" in str(failures[0])

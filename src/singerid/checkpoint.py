@@ -25,6 +25,7 @@ from singerid.encoders import build_encoder
 from singerid.encoders.whitened import WhitenedEncoder
 from singerid.errors import CheckpointError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.pretrained import path_of
 from singerid.records import atomic_write
 from singerid.spec import FeatureSpec
@@ -102,7 +103,7 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
             "is not an encoder of singerid", where=path, found="weights without its header"
         )
     try:
-        header = json.loads(metadata[_KEY])
+        header = parse(metadata[_KEY])
         check_format(header["format"], "encoder", path, CheckpointError)
         settings = EncoderSettings.model_validate({"kind": "lstm", **header["encoder"]})
         spec = FeatureSpec.model_validate(header["features"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,11 @@ from singerid.remote import fetched
 
 _T = TypeVar("_T")
 FloatArray = npt.NDArray[np.float32]
-_COLUMNS = ("id", "singer", "split", "path", "seconds", "n_partials", "embedding")
+Kind = Literal["text", "number", "vector"]
+_COLUMNS: dict[str, Kind] = {
+    "id": "text", "singer": "text", "split": "text", "path": "text", "seconds": "number",
+    "n_partials": "number", "embedding": "vector",
+}  # fmt: skip
 _ENCODER_KEY, _KIND_KEY = b"singerid.encoder", b"singerid.kind"
 _FORMAT_KEY, _CHECKSUM_KEY = b"singerid.format", b"singerid.crc32"
 
@@ -210,16 +214,12 @@ def read_embeddings(path: str | os.PathLike[str]) -> EmbeddingSet:
         SingeridError: not such a file.
     """
     table, encoder = read_parquet(path, "embeddings", _COLUMNS)
-    labels = {
-        name: [text or "" for text in table[name].to_pylist()]
-        for name in table.column_names
-        if name not in (*_COLUMNS, "sha256") and pa.types.is_string(table[name].type)
-    }
-    columns = {name: table[name].to_pylist() for name in _COLUMNS[:-1]}
-    # Files of version 0.1 have no hashes.
-    hashes = table["sha256"].to_pylist() if "sha256" in table.column_names else ()
+    texts = {name: texts_of(table[name]) for name in table.column_names if is_text(table[name])}
+    labels = {name: column for name, column in texts.items() if name not in (*_COLUMNS, "sha256")}
+    columns = {name: table[name].to_pylist() for name in _COLUMNS if name != "embedding"}
+    hashes = texts.get("sha256", ())  # files of version 0.1 have none
     return EmbeddingSet(
-        columns["id"], columns["singer"], vectors_of(table), encoder, columns["seconds"],
+        columns["id"], columns["singer"], vectors_of(table, path), encoder, columns["seconds"],
         columns["n_partials"], columns["split"], columns["path"], labels, hashes,
     )  # fmt: skip
 
@@ -239,16 +239,16 @@ def write_parquet(
 
 
 def read_parquet(
-    path: str | os.PathLike[str], kind: str, columns: Sequence[str]
+    path: str | os.PathLike[str], kind: str, columns: Mapping[str, Kind]
 ) -> tuple[pa.Table, str]:
-    """Read a Parquet file of ours and check that it is of `kind` and has `columns`.
+    """Read a Parquet file of ours and check that it is of `kind` and has `columns` of their kinds.
 
     Returns:
         The table and the encoder's fingerprint.
 
     Raises:
         SingeridError: missing, damaged, not Parquet, of another kind or a newer format, or without
-            a column.
+            a column, or with one of other values.
     """
     try:
         with (
@@ -263,18 +263,15 @@ def read_parquet(
     found = metadata.get(_KIND_KEY, b"unknown").decode("utf-8", "replace")
     if found == kind:
         version = metadata.get(_FORMAT_KEY, b"1")
-        check_format(int(version) if version.isdigit() else version, kind, path)
-    missing = [name for name in columns if name not in table.column_names]
-    if not missing and not pa.types.is_fixed_size_list(table.schema.field("embedding").type):
-        missing = ["embedding"]
-    if found != kind or missing or _ENCODER_KEY not in metadata:
+        is_number = version.isdigit() and len(version) < 10
+        check_format(int(version) if is_number else version[:40], kind, path)
+    problem = _column_problem(table, columns)
+    if found != kind or problem or _ENCODER_KEY not in metadata:
         raise SingeridError(
-            f"not a file of {kind}", where=path,
-            found=f"kind {found!r}" + (f", no column {missing[0]!r}" if missing else ""),
+            f"not a file of {kind}", where=path, found=f"kind {found!r}{problem}",
             do=f"make one: singerid {_maker(kind)}",
         )  # fmt: skip
-    now = checksum(table, kind.encode(), metadata[_ENCODER_KEY])
-    if metadata.get(_CHECKSUM_KEY, now) != now:
+    if _is_altered(table, kind, metadata):
         raise SingeridError(
             f"{kind}: content does not match its checksum", where=path,
             do=f"make it again: singerid {_maker(kind)}; or, if another program has changed it, "
@@ -283,14 +280,77 @@ def read_parquet(
     return table, metadata[_ENCODER_KEY].decode("utf-8", "replace")
 
 
+def _column_problem(table: pa.Table, columns: Mapping[str, Kind]) -> str:
+    """What a column lacks; "" if nothing."""
+    for name, kind in columns.items():
+        if table.column_names.count(name) != 1:
+            return f", no column {name!r}" + " of its own" * (name in table.column_names)
+        if not _IS[kind](table[name]):
+            return f", no {kind}s in column {name!r}"
+    return ""
+
+
+def _is_altered(table: pa.Table, kind: str, metadata: Mapping[bytes, bytes]) -> bool:
+    """Whether a file has a checksum of something else."""
+    if _CHECKSUM_KEY not in metadata:
+        return False
+    try:
+        return checksum(table, kind.encode(), metadata[_ENCODER_KEY]) != metadata[_CHECKSUM_KEY]
+    except (pa.ArrowException, ValueError, TypeError):  # of columns that we never write
+        return True
+
+
+def is_text(column: pa.ChunkedArray) -> bool:
+    """True for texts, some of which may be missing."""
+    return bool(pa.types.is_string(column.type))
+
+
+def texts_of(column: pa.ChunkedArray) -> list[str]:
+    """Of a column of texts; "" where there is none."""
+    return [text or "" for text in column.to_pylist()]
+
+
+def _is_number(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind)) and not column.null_count
+
+
+def _is_vector(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    is_list = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+    return bool(is_list) and kind.list_size > 0 and not column.null_count
+
+
+_IS: dict[Kind, Callable[[pa.ChunkedArray], bool]] = {
+    "text": lambda column: is_text(column) and not column.null_count,
+    "number": _is_number,
+    "vector": _is_vector,
+}
+
+
 def _maker(kind: str) -> str:
     """The command that makes files of a kind."""
     return "embed" if kind == "embeddings" else kind
 
 
-def vectors_of(table: pa.Table) -> FloatArray:
-    """The embedding column as float32 `(n, dim)`."""
+def vectors_of(table: pa.Table, where: object) -> FloatArray:
+    """The embedding column as float32 `(n, dim)`.
+
+    Args:
+        table: read by `read_parquet`.
+        where: its file.
+
+    Raises:
+        SingeridError: a vector is not of unit length.
+    """
     column = table["embedding"].combine_chunks()
     vectors = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     matrix: FloatArray = vectors.reshape(len(table), column.type.list_size)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused
+        lengths = np.linalg.norm(matrix, axis=1)
+    if (bad := np.flatnonzero(~(np.abs(lengths - 1) < 2e-3))).size:  # NaN too
+        raise SingeridError(
+            "a vector is not of unit length", where=where,
+            found=f"length {lengths[bad[0]]:.4g} in row {bad[0]}", do="make the file again",
+        )  # fmt: skip
     return matrix

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from singerid.errors import CheckpointError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.sections import Section
 from singerid.spec import FeatureSpec
 
@@ -125,7 +125,7 @@ def parse_header(model: bytes, where: object) -> GraphHeader:
             found="no header in its metadata", do="make one: singerid export",
         )  # fmt: skip
     try:
-        values = json.loads(text)
+        values = parse(text)
         check_format(values["format"], "exported encoder", where, CheckpointError)
         _check_sum(model, where)
         return GraphHeader.model_validate(values)

@@ -19,6 +19,7 @@ from singerid.card import exported_card
 from singerid.encoder_graph import GraphHeader, parse_header, read_model
 from singerid.errors import CheckpointError, MismatchError, MissingExtraError, SingeridError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.records import atomic_write
 
 MODEL, WEIGHTS, CARD, CONFIG = "encoder.onnx", "encoder.safetensors", "README.md", "config.json"
@@ -182,7 +183,7 @@ def _check(model: bytes, config: Path, where: object) -> None:
     if not config.exists():
         return
     try:
-        values = json.loads(config.read_bytes())
+        values = parse(config.read_bytes())
         check_format(values.get("format", 1), "hub folder", config, CheckpointError)
         found = values.get("encoder", header.fingerprint)
     except (OSError, ValueError, AttributeError) as error:

@@ -24,6 +24,7 @@ from singerid.data import TrainingData
 from singerid.errors import CheckpointError, SingeridError, one_line
 from singerid.features import input_streams
 from singerid.formats import FORMATS
+from singerid.json_lines import parse
 from singerid.locks import held, holder
 from singerid.records import atomic_write, remove_partials
 from singerid.spec import FeatureSpec
@@ -220,8 +221,8 @@ class RunLog:
 def _step_of(line: str) -> float:
     """The step of a line of the log; infinite if it is damaged."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return float(parse(line)["step"])
+    except (ValueError, TypeError, KeyError, OverflowError):
         return math.inf
 
 

@@ -12,9 +12,12 @@ import pyarrow as pa
 
 from singerid.embeddings import (
     EmbeddingSet,
+    Kind,
     check_same_encoder,
+    is_text,
     mean_direction,
     read_parquet,
+    texts_of,
     vectors_of,
     write_parquet,
 )
@@ -22,7 +25,10 @@ from singerid.errors import SingeridError
 from singerid.sections import TableSettings
 
 FloatArray = npt.NDArray[np.float32]
-_COLUMNS = ("singer", "n_recordings", "seconds", "spread", "embedding")
+_COLUMNS: dict[str, Kind] = {
+    "singer": "text", "n_recordings": "number", "seconds": "number", "spread": "number",
+    "embedding": "vector",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -191,9 +197,10 @@ def read_table(path: str | os.PathLike[str]) -> SingerTable:
         SingeridError: not such a file.
     """
     table, encoder = read_parquet(path, "table", _COLUMNS)
-    labels = {n: table[n].to_pylist() for n in table.column_names if n not in _COLUMNS}
-    columns = {name: table[name].to_pylist() for name in _COLUMNS[:-1]}
+    names = [name for name in table.column_names if name not in _COLUMNS]
+    labels = {name: texts_of(table[name]) for name in names if is_text(table[name])}
+    columns = {name: table[name].to_pylist() for name in _COLUMNS if name != "embedding"}
     return SingerTable(
-        columns["singer"], vectors_of(table), columns["n_recordings"], columns["seconds"],
+        columns["singer"], vectors_of(table, path), columns["n_recordings"], columns["seconds"],
         columns["spread"], encoder, labels,
     )  # fmt: skip

@@ -34,6 +34,7 @@ from singerid.errors import BatchError, SingeridError
 from singerid.records import Recording
 
 FloatArray = npt.NDArray[np.float32]
+_MOST_UNPACKED = 1 << 24  # bytes, of a small file
 _NOT_LABELS = ("id", "singer", "split", "path", "sha256", "seconds", "n_partials", "embedding")
 
 
@@ -147,7 +148,8 @@ def _singer_problem(table: _Table, row: int) -> _Problem | None:
 
 def _vector_problems(table: _Table) -> list[_Problem | None]:
     problems: list[_Problem | None] = [None] * len(table.vectors)
-    sizes = np.abs(table.vectors).max(axis=1, initial=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite: refused below
+        sizes = np.linalg.norm(table.vectors, axis=1)
     for row in np.flatnonzero(sizes < 1e-12).tolist():
         problems[row] = "vector is zero: it has no direction", None
     for row in np.flatnonzero(~np.isfinite(sizes)).tolist():
@@ -272,11 +274,15 @@ def _texts(columns: Mapping[str, Any]) -> tuple[dict[str, list[str]], Sequence[f
 
 def _read_npz(data: bytes, path: Path) -> _Table:
     try:
+        _check_unpacked(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        # TypeError: a single array, as numpy.save writes it
-        raise SingeridError("cannot be read as .npz", where=path, found=error) from error
+            arrays: dict[str, Any] = {name: file[name] for name in file.files}
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{strange[0]!r}, which is no array")
+    except Exception as error:  # of damaged files, and of one array alone, of many kinds
+        raise SingeridError(
+            "cannot be read as .npz", where=path, found=str(error) or type(error).__name__
+        ) from error
     _need(path, arrays, ["id", "embedding"])
     vectors = arrays.pop("embedding")
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or len(vectors) != arrays["id"].size:
@@ -288,6 +294,18 @@ def _read_npz(data: bytes, path: Path) -> _Table:
     columns = {name: pa.chunked_array([array.tolist()]) for name, array in own.items()}
     texts, seconds = _texts(columns)
     return _Table(texts, seconds, vectors.astype(np.float64), {})
+
+
+def _check_unpacked(data: bytes) -> None:
+    """Refuse a small file that unpacks to a huge one.
+
+    Raises:
+        ValueError: it does.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        n_bytes = sum(member.file_size for member in archive.infolist())
+    if n_bytes > max(_MOST_UNPACKED, 100 * len(data)):
+        raise ValueError(f"{len(data):,} bytes that unpack to {n_bytes:,}")
 
 
 _READERS: dict[str, Callable[[bytes, Path], _Table]] = {

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from singerid import __version__
 from singerid.errors import one_line
+from singerid.json_lines import parse
 from singerid.registry.names import RegistryError, check_labels
 
 FloatArray = npt.NDArray[np.float32]
@@ -193,6 +194,18 @@ def from_rows(table: pa.Table, dim: int) -> list[Exemplar]:
     vectors = vectors_in(table, dim)
     rows = table.select(list(FACTS)).to_pylist()
     return [
-        Exemplar(vector, **(row | {"labels": json.loads(row["labels"])}))
+        Exemplar(vector, **(row | {"labels": labels_in(row["labels"])}))
         for vector, row in zip(vectors, rows, strict=True)
     ]
+
+
+def labels_in(text: str) -> dict[str, str]:
+    """Labels as they are kept.
+
+    Raises:
+        RegistryError: they are damaged.
+    """
+    try:
+        return check_labels(parse(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RegistryError("labels are damaged", found=text[:60]) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from singerid.registry.exemplar import SingerInfo
+from singerid.registry.exemplar import SingerInfo, labels_in
 from singerid.registry.roll import Roll
 from singerid.registry.tables import one_of, read
 
@@ -21,7 +20,7 @@ def singer_infos(table: Any, roll: Roll, names: Sequence[str]) -> list[SingerInf
     shared: dict[str, dict[str, str]] = {}
     for singer, text, at in zip(*(column.to_pylist() for column in rows.columns), strict=True):
         first[singer] = min(first.get(singer, at), at)
-        labels = json.loads(text)
+        labels = labels_in(text)
         known = shared.setdefault(singer, labels)
         if known != labels:
             shared[singer] = dict(known.items() & labels.items())

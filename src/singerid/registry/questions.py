@@ -19,7 +19,16 @@ from singerid.registry.exemplar import FACTS, Exemplar, Hit, SingerInfo, from_ro
 from singerid.registry.listing import singer_infos
 from singerid.registry.names import NotEnrolledError, RegistryError
 from singerid.registry.roll import Centroids, Roll, read_centroids, read_roll
-from singerid.registry.tables import CLIPS, EXEMPLARS, Tables, equals, metadata, one_of, read
+from singerid.registry.tables import (
+    CLIPS,
+    EXEMPLARS,
+    Tables,
+    equals,
+    guarded,
+    metadata,
+    one_of,
+    read,
+)
 from singerid.scoring.calibration import Calibration
 from singerid.scoring.scorer import Scorer
 from singerid.table import Candidate, SingerTable, build_table
@@ -249,7 +258,8 @@ class Questions:
         if self._table is None:
             return []
         rows = read(self._table, [*FACTS, "vector"], where)
-        return from_rows(rows, int(metadata(self._table)["dim"]))
+        with guarded(self.place):
+            return from_rows(rows, int(metadata(self._table)["dim"]))
 
     def _check(self, vector: FloatArray, encoder: str) -> bool:
         """Whether there is anybody to compare a vector with."""
@@ -267,7 +277,8 @@ class Questions:
         with self._lock:
             version = self.version
             if self._roll is None or self._roll[0] != version:
-                self._roll = version, read_roll(self._table)
+                with guarded(self.place):
+                    self._roll = version, read_roll(self._table)
             return self._roll[1]
 
     def _read_centroids(self) -> Centroids:
@@ -276,7 +287,8 @@ class Questions:
         with self._lock:
             if self._centroids is None or self._centroids[0] != version:
                 known = self._centroids and self._centroids[1]
-                self._centroids = version, read_centroids(self._table, roll, known)
+                with guarded(self.place):
+                    self._centroids = version, read_centroids(self._table, roll, known)
             return self._centroids[1]
 
     def _no_singer(self, name: str) -> NotEnrolledError:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from filelock import Timeout
 
 from singerid.embeddings import check_same_encoder
-from singerid.errors import MissingExtraError
+from singerid.errors import MissingExtraError, SingeridError
 from singerid.formats import FORMATS, check_format
 from singerid.locks import facts_file, held, holder
 from singerid.registry.exemplar import exemplar_schema
@@ -32,6 +32,7 @@ CLIP_SCHEMA = pa.schema([("id", pa.string()), ("mp3", pa.large_binary()), ("at",
 _LOCK_SECONDS = 120.0
 _MANY_FRAGMENTS = 32  # a scan of 200 takes half a second, and one of 1 some milliseconds
 _KEEP = datetime.timedelta(hours=1)  # old versions: another process may be reading one
+_MOST_DIMENSIONS = 1 << 16
 _PREFIX = "singerid."
 
 
@@ -95,14 +96,24 @@ class Tables:
                         return None
                     raise
             if name == EXEMPLARS:
-                self._check_format(table)
+                self._check_facts(table)
             self._open[name] = table
         return self._open[name]
 
-    def _check_format(self, table: Any) -> None:
-        found = metadata(table).get("format", "none")
-        version = int(found) if found.isdecimal() else found
-        check_format(version, "registry", self.place, RegistryError)
+    def _check_facts(self, table: Any) -> None:
+        with guarded(self.place):
+            facts = metadata(table)
+        version = facts.get("format", "none")[:40]
+        number = int(version) if version.isdecimal() else version
+        check_format(number, "registry", self.place, RegistryError)
+        dim = facts.get("dim", "")[:40]
+        lost = {"encoder", "generation"} - facts.keys()
+        if lost or not dim.isdecimal() or not 0 < int(dim) <= _MOST_DIMENSIONS:
+            raise RegistryError(
+                "is damaged", where=self.place, found=f"dimension {dim or 'unknown'}",
+                expected="encoder, generation and dimension of the vectors",
+                do="restore the folder, or enroll again in a new one",
+            )  # fmt: skip
 
     def writable(self, encoder: str, dim: int) -> Any:
         """The table of exemplars, ready for vectors of an encoder; made if there is none.
@@ -195,8 +206,8 @@ def metadata(table: Any) -> dict[str, str]:
 
 def read(table: Any, columns: Sequence[str], where: str | None = None) -> pa.Table:
     """Columns of the rows that a filter lets through, all at one version."""
-    query = table.search().select(list(columns))
     with guarded(table.name):
+        query = table.search().select(list(columns))
         return (query.where(where) if where else query).to_arrow()
 
 
@@ -221,11 +232,13 @@ def guarded(where: object) -> Iterator[None]:
     """Errors of LanceDB as errors of ours.
 
     Raises:
-        RegistryError: instead of theirs.
+        RegistryError: instead of theirs, and of what reading what they gave raises.
     """
     try:
         yield
-    except (RuntimeError, OSError, ValueError) as error:
+    except SingeridError:
+        raise
+    except Exception as error:  # of many kinds; on damaged files, also panics of its Rust code
         text = str(error).split(", /")[0].splitlines()  # without the place in its source
         raise RegistryError(
             "the registry cannot be read or written", where=where, found=(text or ["?"])[0][:200]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.numpy import load, save
 
 from singerid.errors import CheckpointError, SingeridError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.records import atomic_write
 from singerid.scoring.backend import Transform
 from singerid.scoring.calibration import Calibration, Line
@@ -100,7 +100,7 @@ def from_bytes(data: bytes, where: object = "calibration") -> Calibration:
             do="fit one: singerid calibrate",
         )  # fmt: skip
     try:
-        fields = json.loads(metadata[_KEY])
+        fields = parse(metadata[_KEY])
         check_format(fields["version"], "calibration", where, CheckpointError)
         return _calibration(_Header.model_validate(fields), arrays)
     except CheckpointError:
@@ -115,7 +115,7 @@ def from_bytes(data: bytes, where: object = "calibration") -> Calibration:
 def _metadata(data: bytes) -> dict[str, str]:
     """The texts of a valid safetensors header, which its own parser of bytes leaves out."""
     length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
+    header = parse(data[8 : 8 + length])
     found: dict[str, str] = header.get("__metadata__") or {}
     return found
 

@@ -6,6 +6,7 @@ are; so a kill at any moment loses at most the recordings in flight.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,16 @@ class BankEntry:
     median_f0: float
     level: float
     crc32: int
+
+    def __post_init__(self) -> None:
+        rows = (self.start, self.n_frames, self.mel_start, self.n_mel_frames, self.crc32)
+        if not (type(self.id) is str and type(self.source) is str):
+            raise ValueError("not a text")
+        if not all(type(number) is int and 0 <= number < 2**63 for number in rows):
+            raise ValueError("not a number of rows or bytes")
+        for number in (self.median_f0, self.level):
+            if type(number) not in (int, float) or not math.isfinite(number):
+                raise ValueError("not a finite number")
 
     def rows(self, array: ArrayFile) -> slice:
         """Its rows in a file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError, model_validator
 
 from singerid.errors import StoreError
 from singerid.formats import FORMATS, check_format
+from singerid.json_lines import parse
 from singerid.sections import Section, setting
 from singerid.spec import FeatureSpec
 from singerid.voicebank.files import ArrayFile
@@ -139,7 +139,7 @@ def read_bank_spec(path: Path) -> BankSpec:
         StoreError: not a bank.
     """
     try:
-        values = json.loads((path / "spec.json").read_text("utf-8"))
+        values = parse((path / "spec.json").read_text("utf-8"))
         check_format(values.get("format", 1), "bank", path, StoreError)
         return BankSpec.model_validate(values | {"format": values.get("format", 0)})
     except OSError as error:
