@@ -30,6 +30,7 @@ def stage(target: Path) -> None:
             _place(path, target / path.relative_to(docs), target)
     for name, page in FROM_ROOT.items():
         _place(ROOT / name, target / page, target)
+    shutil.copyfile(Path(__file__).with_name("site.css"), target / "site.css")
     (target / "reference").mkdir(exist_ok=True)
     for name, make in (
         ("commands", commands_page), ("settings", settings_page), ("python", python_page)
