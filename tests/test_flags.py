@@ -123,10 +123,8 @@ def test_only_the_asked_sections_have_flags(capsys):
         parser().parse_args(["--train.step", "5"])  # no guessing
     with pytest.raises(SystemExit):
         parser().parse_args(["--preset", "huge"])
-    assert (
-        "invalid choice: 'huge' (choose from 'default', 'demo', 'original', 'small', 'tiny')"
-        in (capsys.readouterr().err)
-    )
+    said = capsys.readouterr().err.replace("'", "")  # which newer Pythons leave out
+    assert "invalid choice: huge (choose from default, demo, original, small, tiny)" in said
 
 
 def test_help_shows_each_setting_with_unit_and_default():
