@@ -36,9 +36,9 @@ SMALLER = {  # what is added to these commands when a page is run, so that it ta
     "train": "--train.steps 4 --train.train_iters 2 --train.val_iters 1 --batch.n_singers 2 "
              "--batch.n_partials 2 --train.workers 0",
     "whiten": "--whiten.batches 40 --batch.n_singers 2 --batch.n_partials 8",
-    "evaluate": "--evaluate.resamples 20",
-    "leaderboard": "--evaluate.resamples 20",
-    "robustness": "--evaluate.resamples 20 --robustness.max_recordings 2",
+    "evaluate": "--evaluate.n_bootstrap 20",
+    "leaderboard": "--evaluate.n_bootstrap 20",
+    "robustness": "--robustness.n_bootstrap 20 --robustness.max_recordings 2",
 }  # fmt: skip
 SINGERID = """#!{python}
 import os, shlex, shutil, signal, subprocess, sys, time, urllib.request

@@ -4,14 +4,17 @@
 """
 
 import contextlib
+import importlib
 import io
 import re
+import sys
 import tomllib
 from collections import Counter
 
 import pytest
 import yaml
 
+import singerid
 from doc_pages import (
     ASIDE,
     NO_CODE,
@@ -19,6 +22,7 @@ from doc_pages import (
     PYTHON,
     ROOT,
     SHELL,
+    SMALLER,
     blocks,
     command_lines,
     name,
@@ -91,6 +95,15 @@ def test_a_renamed_flag_or_a_wrong_value_is_seen(parser):
     assert problem(parser, ["features", "m.jsonl"], whole=False) == ""
     with pytest.raises(ConfigErrors, match=r"train\.steps is not valid"):
         problem(parser, [*words, "--train.steps", "many"], whole=True)
+
+
+def test_what_makes_commands_smaller_is_known(parser):
+    required = {"train": "store -o r", "whiten": "r b -o e", "evaluate": "e -o r",
+                "leaderboard": "a b -o c", "robustness": "m -o r"}  # fmt: skip
+    assert set(SMALLER) == set(required)
+    for command, flags in SMALLER.items():
+        words = [command, *required[command].split(), *flags.split()]
+        assert problem(parser, words, whole=True) == ""
 
 
 def test_commands_are_found_in_shell_code():
@@ -187,3 +200,78 @@ def test_the_readme_names_every_page_for_users():
     readme = (ROOT / "README.md").read_text("utf-8")
     missing = [name(page) for page in PAGES[1:] if f"({name(page)}" not in readme]
     assert not missing
+
+
+@pytest.fixture
+def docsite(monkeypatch):
+    """A module of `docsite/`, by name."""
+    monkeypatch.syspath_prepend(str(ROOT / "docsite"))
+    return importlib.import_module
+
+
+@pytest.fixture
+def reference(docsite):
+    """The generator of the reference."""
+    return docsite("reference")
+
+
+def test_pages_are_laid_out_with_links_that_hold(docsite, tmp_path):
+    docsite("stage").stage(tmp_path)
+    for page in tmp_path.rglob("*.md"):
+        text = SPAN.sub("", page.read_text("utf-8"))
+        for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text):
+            assert (page.parent / link).is_file(), f"{page.name}: {link}"
+    assert "](quickstart.md)" in (tmp_path / "index.md").read_text("utf-8")
+    assert {str(page) for page in GENERATED} <= {
+        page.relative_to(tmp_path).as_posix() for page in tmp_path.rglob("*.md")
+    }
+
+
+def test_what_a_page_would_load_from_elsewhere_is_found(docsite, tmp_path):
+    settle = docsite("settle")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "a").mkdir()
+    page = tmp_path / "a" / "page.html"
+    link = '<a href="https://example.org/">elsewhere</a>'
+    page.write_text(f'<script src="{settle.SHIM}"></script>{link}')
+    assert settle.settle(tmp_path) == []
+    assert page.read_text() == f'<script src="../assets/offline.js"></script>{link}'
+    assert (tmp_path / "assets" / "offline.js").is_file()
+    page.write_text('<img alt="" src="//example.org/pixel.png">')
+    assert settle.settle(tmp_path) == ['a/page.html: <img alt="" src="//example.org/pixel.png">']
+
+
+def test_the_reference_holds_every_command_with_its_arguments(reference, parser):
+    page = reference.commands_page()
+    commands = dict(reference.subcommands(parser))
+    assert {"singerid demo", "singerid singers remove", "singerid store repair"} <= set(commands)
+    for name_, command in commands.items():
+        part = re.search(rf"^## {name_}\n.*?(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        assert part, name_
+        for action in command._actions:
+            setting = "." in action.dest or action.dest in ("help", "config", "preset")
+            assert (
+                setting or (action.option_strings or [action.metavar or action.dest])[0] in part[0]
+            )
+            assert setting or action.help, f"{name_}: {action.dest} has no help"
+    assert "%(" not in page
+
+
+def test_the_reference_holds_every_setting(reference):
+    page = reference.settings_page()
+    settings = [
+        f"{name_}.{key}" for name_, section in Config() for key in type(section).model_fields
+    ]
+    assert len(settings) > 100
+    assert not [setting for setting in settings if f"\n- `{setting}`" not in page]
+    assert "None" not in page
+
+
+def test_the_reference_holds_every_public_name(reference):
+    named = re.findall(r"^::: (\S+)$", reference.python_page(), re.MULTILINE)
+    assert {f"singerid.{name_}" for name_ in singerid.__all__} <= set(named)
+    for path in named:
+        module, _, attribute = path.rpartition(".")
+        assert getattr(
+            sys.modules.get(module) or __import__(module, fromlist=["x"]), attribute
+        ).__doc__
