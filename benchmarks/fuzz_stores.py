@@ -10,13 +10,28 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz_targets import Subject, Trap
+from fuzz_targets import Subject, Trap, used
 from fuzz_texts import DEEP, DIGITS, NASTY
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "0.1"
 _VALUES: list[object] = [
-    None, True, -1, 0, 10**9, 2**63 - 1, 2**64, 10**30, 10**400, 0.5, 1e308, "", "x", [], {}, [[]],
-]  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    10**9,
+    2**63 - 1,
+    2**64,
+    10**30,
+    10**400,
+    0.5,
+    1e308,
+    "",
+    "x",
+    [],
+    {},
+    [[]],
+]
 
 
 def store(folder: Path) -> Subject:
@@ -38,13 +53,18 @@ def store(folder: Path) -> Subject:
 
 
 def _folder(
-    folder: Path, name: str, read: Callable[[Path], object], traps: Sequence[Trap],
-    others: Sequence[str] = (), fresh: bool = False,
-) -> Subject:  # fmt: skip
+    folder: Path,
+    name: str,
+    read: Callable[[Path], object],
+    traps: Sequence[Trap],
+    others: Sequence[str] = (),
+    fresh: bool = False,
+) -> Subject:
     seeds = [
         (str(file.relative_to(folder)), file.read_bytes())
-        for place in (name, *others) for file in sorted((folder / place).iterdir())
-    ]  # fmt: skip
+        for place in (name, *others)
+        for file in sorted((folder / place).iterdir())
+    ]
     words = [b'"shard"', b'"start"', b'"n_frames"', b'"crc32"', b'"id"', b'"format"', b"-1", b"2.5"]
     named = [name, *others]
     return Subject(seeds, read, words, traps, template=folder, fresh=fresh, named=named)
@@ -78,26 +98,38 @@ def _spec_traps(name: str, kind: str) -> list[Trap]:
     sections = {key: value for key, value in spec.items() if isinstance(value, dict)}
     texts += [
         json.dumps(spec | {section: values | {field: value}})
-        for section, values in sections.items() for field in values for value in _VALUES
-    ]  # fmt: skip
+        for section, values in sections.items()
+        for field in values
+        for value in _VALUES
+    ]
     files = [text.encode() for text in texts] + [DEEP, DIGITS, b"[]", b"null", b"", b"\xff"]
     return [(f"{name}/spec.json", data, False) for data in files]
 
 
 def _store_traps(name: str) -> list[Trap]:
-    sums = [b'{"spec.json": 1e999, "recordings.jsonl": 1}', DEEP, DIGITS, b"[]", b"null", b"\xff",
-            b'{"spec.json": "x"}', b'{"spec.json": [], "recordings.jsonl": {}}']  # fmt: skip
+    sums = [
+        b'{"spec.json": 1e999, "recordings.jsonl": 1}',
+        DEEP,
+        DIGITS,
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"spec.json": "x"}',
+        b'{"spec.json": [], "recordings.jsonl": {}}',
+    ]
     huge = {"shard": 0, "start": 0, "n_frames": 10**9, "crc32": 0}
     first = json.loads((GOLDEN / "store" / "index.jsonl").read_bytes().splitlines()[0])
     many = b"".join(
         json.dumps(first | huge | {"id": f"x{i}"}).encode() + b"\n" for i in range(50_000)
     )
     return [
-        *_changed_lines(name, "index.jsonl"), *_changed_lines(name, "recordings.jsonl"),
-        *_spec_traps(name, "store"), (f"{name}/index.jsonl", many, True),
+        *_changed_lines(name, "index.jsonl"),
+        *_changed_lines(name, "recordings.jsonl"),
+        *_spec_traps(name, "store"),
+        (f"{name}/index.jsonl", many, True),
         *((f"{name}/checksums.json", data, False) for data in sums),
         *((f"{name}/features-00000.f32", data, True) for data in (b"", b"x", b"\xff" * 32256)),
-    ]  # fmt: skip
+    ]
 
 
 def store_check(folder: Path) -> Subject:
@@ -143,8 +175,11 @@ def bank(folder: Path) -> Subject:
             np.asarray(found.mel[found.mel_frames(row)])
 
     name = "bad_bank"
-    traps = [*_changed_lines(name, "index.jsonl"), *_changed_lines(name, "recordings.jsonl"),
-             *_spec_traps(name, "bank")]  # fmt: skip
+    traps = [
+        *_changed_lines(name, "index.jsonl"),
+        *_changed_lines(name, "recordings.jsonl"),
+        *_spec_traps(name, "bank"),
+    ]
     return _folder(folder, name, read, traps)
 
 
@@ -195,14 +230,16 @@ def registry(folder: Path) -> Subject:
             for one in found.exemplars(info.name):
                 found.clip(one.id)
         vector = np.eye(1, found.dim, dtype=np.float32)[0]
-        found.search(vector, "abc")
-        found.candidates(vector, "abc", 3)
-        found.to_table()
+        with used(path):
+            found.search(vector, "abc")
+            found.candidates(vector, "abc", 3)
+            found.to_table()
 
     seeds = [
         (str(file.relative_to(folder)), file.read_bytes())
-        for file in sorted((folder / "bad_registry").rglob("*")) if file.is_file()
-    ]  # fmt: skip
+        for file in sorted((folder / "bad_registry").rglob("*"))
+        if file.is_file()
+    ]
     empty = [(name, b"", False) for name, _ in seeds]
     cut = [(name, data[: len(data) // 2], False) for name, data in seeds]
     text = [(name, DEEP, False) for name, _ in seeds]

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fuzz_mutate import n_in_turn
+from singerid.errors import SingeridError
 
 Trap = tuple[str, bytes, bool]
+
+
+@contextmanager
+def used(path: Path) -> Iterator[None]:
+    """What was read is used: it may be refused still, without its file's name."""
+    try:
+        yield
+    except SingeridError as error:
+        raise SingeridError(str(error), where=path) from error
 
 
 @dataclass
@@ -57,7 +68,8 @@ _AUDIO = (
 
 # Name of a target: module and function that set it up.
 TARGETS: dict[str, str] = {
-    "manifest": "fuzz_texts", "csv": "fuzz_texts", "lhotse": "fuzz_texts", "lhotse_gz": "fuzz_texts", "mirdata": "fuzz_texts",
+    "manifest": "fuzz_texts", "csv": "fuzz_texts", "lhotse": "fuzz_texts",
+    "lhotse_gz": "fuzz_texts", "mirdata": "fuzz_texts",
     "corpus_table": "fuzz_texts", "trials": "fuzz_texts", "scores": "fuzz_texts",
     "models": "fuzz_texts", "config": "fuzz_texts", "declaration": "fuzz_texts",
     "segments": "fuzz_texts", "pairs": "fuzz_texts", "robustness": "fuzz_texts",

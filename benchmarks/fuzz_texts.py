@@ -31,21 +31,57 @@ DEEP = b"[" * 200_000
 DEEP_OBJECT = b'{"a":' * 100_000
 DIGITS = b"9" * 100_000
 NASTY = (
-    "=cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", "+1+1", "-2+3", "../../../etc/passwd",
-    "..\\..\\boot.ini", "/dev/zero", "/proc/self/mem", "\x1b[31m\x1b]0;x\x07", "a\nb", "a\r\nb",
-    "a\tb", "a\0b", "\u202ereversed", "\u2028", "\ud800", "%00", "%n%s", "${HOME}", "`id`", "$(id)",
-    "<script>alert(1)</script>", "'; DROP TABLE exemplars; --", "x" * 100_000, "\ufeff", "\x85",
-    "CON", "~root", "file:///etc/passwd", "s3://bucket/key", "a/../../b", ".", "..", "-rf",
-)  # fmt: skip
+    "=cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "+1+1",
+    "-2+3",
+    "../../../etc/passwd",
+    "..\\..\\boot.ini",
+    "/dev/zero",
+    "/proc/self/mem",
+    "\x1b[31m\x1b]0;x\x07",
+    "a\nb",
+    "a\r\nb",
+    "a\tb",
+    "a\0b",
+    "\u202ereversed",
+    "\u2028",
+    "\ud800",
+    "%00",
+    "%n%s",
+    "${HOME}",
+    "`id`",
+    "$(id)",
+    "<script>alert(1)</script>",
+    "'; DROP TABLE exemplars; --",
+    "x" * 100_000,
+    "\ufeff",
+    "\x85",
+    "CON",
+    "~root",
+    "file:///etc/passwd",
+    "s3://bucket/key",
+    "a/../../b",
+    ".",
+    "..",
+    "-rf",
+)
 """Names of singers, files and labels that mean something to a shell, a sheet, a page or a path."""
 
 
 def _recording(**changed: object) -> bytes:
     fields = {
-        "id": "anna/1", "singer": "anna", "path": "anna/1.wav", "duration": 3.5,
-        "sample_rate": 44100, "channels": 1, "channel": "mix", "split": "train",
-        "sha256": "ab" * 32, "labels": {"gender": "F"},
-    }  # fmt: skip
+        "id": "anna/1",
+        "singer": "anna",
+        "path": "anna/1.wav",
+        "duration": 3.5,
+        "sample_rate": 44100,
+        "channels": 1,
+        "channel": "mix",
+        "split": "train",
+        "sha256": "ab" * 32,
+        "labels": {"gender": "F"},
+    }
     return json.dumps(fields | changed).encode()
 
 
@@ -70,9 +106,11 @@ def manifest(folder: Path) -> Subject:
     traps += [many[:-1], many + b"\0", many + many[: 1 << 20], many.replace(b'"F"', b"null", 1)]
     large = [many.replace(b"44100", b"1" * 30, 1), many.replace(b"3.5", b"1e999", 1)]
     return Subject(
-        [("bad.jsonl", good)], read_recordings, _JSON,
+        [("bad.jsonl", good)],
+        read_recordings,
+        _JSON,
         [*_named("bad.jsonl", [*traps, *large]), *_refused("bad.jsonl", [b"", b"\n", DIGITS])],
-    )  # fmt: skip
+    )
 
 
 _JSON = [b'"id"', b'"labels"', b'"format"', b"2", b"1e400", b"[[", b'{"a":', b"\\u0000", b"true"]
@@ -96,8 +134,9 @@ def csv(folder: Path) -> Subject:
         b"path,singer," + b"x," * 100_000 + b"\n" + b"a," * 100_000,
         b"path,path,singer\na,b,c",
     ]
-    return Subject([("bad.csv", good.encode())], lambda path: scan("csv", path), _CSV,
-                   _named("bad.csv", traps))  # fmt: skip
+    return Subject(
+        [("bad.csv", good.encode())], lambda path: scan("csv", path), _CSV, _named("bad.csv", traps)
+    )
 
 
 _CSV = [b"path", b"singer", b"split", b"channel", b'"', b'""', b",", b"\r\n", b"id", b"embedding"]
@@ -106,13 +145,23 @@ _CSV = [b"path", b"singer", b"split", b"channel", b'"', b'""', b",", b"\r\n", b"
 def lhotse(folder: Path) -> Subject:
     source = {"type": "file", "channels": [0, 1], "source": "a.wav"}
     audio = {
-        "id": "a", "sources": [source], "sampling_rate": 16000, "num_samples": 16000,
-        "duration": 1.0, "channel_ids": [0, 1],
-    }  # fmt: skip
+        "id": "a",
+        "sources": [source],
+        "sampling_rate": 16000,
+        "num_samples": 16000,
+        "duration": 1.0,
+        "channel_ids": [0, 1],
+    }
     said = {
-        "id": "a", "recording_id": "a", "start": 0.0, "duration": 1.0, "channel": 0,
-        "speaker": "anna", "gender": "F", "custom": {"split": "train", "song": "x"},
-    }  # fmt: skip
+        "id": "a",
+        "recording_id": "a",
+        "start": 0.0,
+        "duration": 1.0,
+        "channel": 0,
+        "speaker": "anna",
+        "gender": "F",
+        "custom": {"split": "train", "song": "x"},
+    }
     lists = {"recordings": audio, "supervisions": said}
     good = {name: json.dumps(line).encode() for name, line in lists.items()}
     for name, data in good.items():
@@ -127,14 +176,18 @@ def lhotse(folder: Path) -> Subject:
         traps += _named(f"{name}.jsonl", files)
     return Subject(
         [(f"{name}.jsonl", data) for name, data in good.items()],
-        lambda path: scan("lhotse", path.parent), _JSON, traps, template=folder,
+        lambda path: scan("lhotse", path.parent),
+        _JSON,
+        traps,
+        template=folder,
         named=["recordings", "supervisions"],
-    )  # fmt: skip
+    )
 
 
 def lhotse_gz(folder: Path) -> Subject:
     """Compressed: damage, bombs."""
-    audio = b'{"id": "a", "sources": [{"type": "file", "channels": [0], "source": "a"}], "duration": 1}\n'
+    source = b'{"type": "file", "channels": [0], "source": "a"}'
+    audio = b'{"id": "a", "sources": [%b], "duration": 1}\n' % source
     said = b'{"recording_id": "a", "start": 0, "duration": 1, "speaker": "anna"}\n'
     good = {"recordings.jsonl.gz": audio, "supervisions.jsonl.gz": said}
     for name, data in good.items():
@@ -143,9 +196,11 @@ def lhotse_gz(folder: Path) -> Subject:
     bombs = [bomb * 20, gzip.compress(b"\n" * (1 << 27)), gzip.compress(DEEP), b"\x1f\x8b\x08"]
     return Subject(
         [(name, gzip.compress(data, mtime=0)) for name, data in good.items()],
-        lambda path: scan("lhotse", path.parent), traps=_named("recordings.jsonl.gz", bombs),
-        template=folder, named=list(good),
-    )  # fmt: skip
+        lambda path: scan("lhotse", path.parent),
+        traps=_named("recordings.jsonl.gz", bombs),
+        template=folder,
+        named=list(good),
+    )
 
 
 def mirdata(folder: Path) -> Subject:
@@ -157,17 +212,20 @@ def mirdata(folder: Path) -> Subject:
     traps += [json.dumps({"tracks": {text: {"audio": ["a_1.wav"]}}}).encode() for text in NASTY]
     traps += [json.dumps({"tracks": value}).encode() for value in values] + [DEEP, DIGITS, b"[]"]
     return Subject(
-        [("index.json", good)], lambda path: scan("mirdata", path, singer="^(.)_"),
-        [b'"tracks"', b'"audio"', *_JSON], _named("index.json", traps), template=folder,
+        [("index.json", good)],
+        lambda path: scan("mirdata", path, singer="^(.)_"),
+        [b'"tracks"', b'"audio"', *_JSON],
+        _named("index.json", traps),
+        template=folder,
         named=["a_1.wav", "etc/passwd"],
-    )  # fmt: skip
+    )
 
 
 def corpus_table(folder: Path) -> Subject:
     """Lists of singers that come with known corpora."""
     good = {
         "metadata.csv": b"performance_id,gender,arrangement_id,country\n1_1,F,x,DE\n2_2,M,y,FR\n",
-        "speaker-info.txt": b"ID  AGE  GENDER  ACCENTS  REGION\n225  23  F    English    Southern\n",
+        "speaker-info.txt": b"ID  AGE  GENDER  ACCENTS  REGION\n225  23  F    English    South\n",
         "singer_info.txt": b"singer gender pitch unique_song_name\njvs001 m low Momiji\n",
         "vocadito_metadata.csv": b"track_id,singer_id,average_pitch,language\n1,S1,200,English\n",
     }
@@ -195,9 +253,13 @@ def corpus_table(folder: Path) -> Subject:
         ]
         many = [header + b"\n" + row * 50_000, header + b"\n" + b"x" * 1_000_000, b"", b"\n", b'"']
         nasty = [
-            header + b"\n" + row.replace(b"F", text.encode("utf-8", "surrogatepass")).replace(
-                b"m", text.encode("utf-8", "surrogatepass")) for text in NASTY
-        ]  # fmt: skip
+            header
+            + b"\n"
+            + row.replace(b"F", text.encode("utf-8", "surrogatepass")).replace(
+                b"m", text.encode("utf-8", "surrogatepass")
+            )
+            for text in NASTY
+        ]
         traps += _named(name, [*short, *odd, *many, *nasty])
     named = ["vocadito_1.wav", "Audio", "at"]
     return Subject(list(good.items()), read, _CSV, traps, fresh=True, named=named)
@@ -218,8 +280,12 @@ def trials(folder: Path) -> Subject:
         b"1 %0a %0d\n",
         b"\xef\xbb\xbf1 a b",
     ]
-    return Subject(list(good.items()), read_trials, [b"target", b"nontarget", b"1 ", b"0,", b"%20"],
-                   _named("bad.txt", traps))  # fmt: skip
+    return Subject(
+        list(good.items()),
+        read_trials,
+        [b"target", b"nontarget", b"1 ", b"0,", b"%20"],
+        _named("bad.txt", traps),
+    )
 
 
 def scores(folder: Path) -> Subject:
@@ -240,8 +306,12 @@ def scores(folder: Path) -> Subject:
         b"1" * 5000,
     ]
     traps = [b"a b " + number + b"\na c 0\n" for number in numbers] + [good * 100_000, good + good]
-    return Subject([("bad.txt", good)], lambda path: read_scores(path, listed), [b"nan", b"%61"],
-                   _named("bad.txt", traps))  # fmt: skip
+    return Subject(
+        [("bad.txt", good)],
+        lambda path: read_scores(path, listed),
+        [b"nan", b"%61"],
+        _named("bad.txt", traps),
+    )
 
 
 def models(folder: Path) -> Subject:
@@ -253,17 +323,48 @@ def models(folder: Path) -> Subject:
 
 _BOMB = "\n".join(
     ["a: &a [x, x, x, x, x, x, x, x, x]"]
-    + [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefghij", "bcdefghijk", strict=True)]
-)  # fmt: skip
+    + [
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]"
+        for a, b in zip("abcdefghij", "bcdefghijk", strict=True)
+    ]
+)
 _YAML_TRAPS = [
-    b"!!python/object/apply:os.system ['touch /tmp/owned']", b"a: !!python/name:os.system x",
-    b"!!python/object/new:subprocess.Popen [[touch, /tmp/owned]]", b"&a [*a]", b"&a {x: *a}", DEEP,
-    b"{" * 50_000, b"- " * 50_000, b"&a " * 50_000, b"a: " + DIGITS, b"a: 2026-13-99", b"\0", b"\x1b[31m",
-    b"? " * 20_000, _BOMB.encode(), b"x: " + b"'" * 100_001, b"a: !!binary " + b"A" * 1_000_000, b"%YAML 9.9\n---\n",
-    b"--- a\n--- b\n", b"<<: [1]", b"<<: {a: 1}\n<<: {b: 2}", b"{[1]: 2}", b"{{a: 1}: 2}", b"1: 2", b"null: 1",
-    b"a: 1:1:1:1:1:1", b"a: .inf", b"a: .nan", b"a: 0o777777777777777777777", b"a: 1e1000000",
-    b"a: !!timestamp 9999999999-01-01", b"a: !!int x", b"a: !!float x", b"a: !!set {x, y}", b"!!omap [a: 1]",
-]  # fmt: skip
+    b"!!python/object/apply:os.system ['touch /tmp/owned']",
+    b"a: !!python/name:os.system x",
+    b"!!python/object/new:subprocess.Popen [[touch, /tmp/owned]]",
+    b"&a [*a]",
+    b"&a {x: *a}",
+    DEEP,
+    b"{" * 50_000,
+    b"- " * 50_000,
+    b"&a " * 50_000,
+    b"a: " + DIGITS,
+    b"a: 2026-13-99",
+    b"\0",
+    b"\x1b[31m",
+    b"? " * 20_000,
+    _BOMB.encode(),
+    b"x: " + b"'" * 100_001,
+    b"a: !!binary " + b"A" * 1_000_000,
+    b"%YAML 9.9\n---\n",
+    b"--- a\n--- b\n",
+    b"<<: [1]",
+    b"<<: {a: 1}\n<<: {b: 2}",
+    b"{[1]: 2}",
+    b"{{a: 1}: 2}",
+    b"1: 2",
+    b"null: 1",
+    b"a: 1:1:1:1:1:1",
+    b"a: .inf",
+    b"a: .nan",
+    b"a: 0o777777777777777777777",
+    b"a: 1e1000000",
+    b"a: !!timestamp 9999999999-01-01",
+    b"a: !!int x",
+    b"a: !!float x",
+    b"a: !!set {x, y}",
+    b"!!omap [a: 1]",
+]
 
 
 def config(folder: Path) -> Subject:
@@ -273,14 +374,41 @@ def config(folder: Path) -> Subject:
     traps = [f"train: {{steps: {value}}}".encode("utf-8", "surrogatepass") for value in values]
     traps += [f"{json.dumps(text)}: 1".encode("utf-8", "surrogatepass") for text in NASTY]
     traps += [f"{section}: {_BOMB[3:]}".encode() for section in ("audio", "loss", "encoder", "x")]
-    traps += [b"train: {steps: &a [*a]}", b"train: &a {steps: *a}", _BOMB.encode() + b"\ntrain: *k",
-              _BOMB.encode() + b"\ntrain: {steps: *k}"]  # fmt: skip
-    return Subject([("bad.yaml", good)], lambda path: resolve(read_config_file(path), path), _YAML,
-                   _named("bad.yaml", [*_YAML_TRAPS, *traps]))  # fmt: skip
+    traps += [
+        b"train: {steps: &a [*a]}",
+        b"train: &a {steps: *a}",
+        _BOMB.encode() + b"\ntrain: *k",
+        _BOMB.encode() + b"\ntrain: {steps: *k}",
+    ]
+    return Subject(
+        [("bad.yaml", good)],
+        lambda path: resolve(read_config_file(path), path),
+        _YAML,
+        _named("bad.yaml", [*_YAML_TRAPS, *traps]),
+    )
 
 
-_YAML = [b"&a ", b"*a", b"!!python/name:os.system", b"!!int", b"- ", b": ", b"? ", b"|", b">", b"{",
-         b"[", b"---", b"...", b"<<: ", b"0x", b"1e999", b"2026-01-01", b"null", b"true"]  # fmt: skip
+_YAML = [
+    b"&a ",
+    b"*a",
+    b"!!python/name:os.system",
+    b"!!int",
+    b"- ",
+    b": ",
+    b"? ",
+    b"|",
+    b">",
+    b"{",
+    b"[",
+    b"---",
+    b"...",
+    b"<<: ",
+    b"0x",
+    b"1e999",
+    b"2026-01-01",
+    b"null",
+    b"true",
+]
 
 
 def declaration(folder: Path) -> Subject:
@@ -301,21 +429,27 @@ def declaration(folder: Path) -> Subject:
     )
     traps = [wave + f"\n{name}: {value}\n".encode() for name in names for value in values]
     return Subject(
-        [("bad.yaml", good), ("bad.yaml", wave)], read_declaration, _YAML,
+        [("bad.yaml", good), ("bad.yaml", wave)],
+        read_declaration,
+        _YAML,
         _named("bad.yaml", [*_YAML_TRAPS, *traps]),
-    )  # fmt: skip
+    )
 
 
 def segments(folder: Path) -> Subject:
     row = {"start": 0.0, "end": 1.5, "singer": "anna", "probability": 0.9, "score": None}
     good = json.dumps({"format": 1, "recording": "x", "segments": [row]}).encode()
-    files = [("bad.json", good), ("bad.txt", b"0.000000\t1.500000\tanna\n1.5\t2\tben\n"),
-             ("bad.rttm", b"SPEAKER x 1 0.000 1.500 <NA> <NA> anna 0.900 <NA>\n")]  # fmt: skip
+    files = [
+        ("bad.json", good),
+        ("bad.txt", b"0.000000\t1.500000\tanna\n1.5\t2\tben\n"),
+        ("bad.rttm", b"SPEAKER x 1 0.000 1.500 <NA> <NA> anna 0.900 <NA>\n"),
+    ]
     values: list[object] = [None, [], {}, "x", 10**400, -1, True, "nan", "1e999", *NASTY]
     traps = [
         ("bad.json", json.dumps({"segments": [row | {name: value}]}).encode(), False)
-        for name in row for value in values
-    ]  # fmt: skip
+        for name in row
+        for value in values
+    ]
     odd = [None, 1, "abc", [], {}, [1], ["start end singer"], [None], [[]], {"start": 1}, [[row]]]
     traps += [("bad.json", json.dumps({"segments": value}).encode(), False) for value in odd]
     traps += _named("bad.json", [DEEP, DIGITS, b'{"segments": ' + DEEP, b"[]", b"null", b"\xff"])
@@ -337,18 +471,34 @@ def pairs(folder: Path) -> Subject:
         b"generated,reference\n" + b"x" * 3_000_000,
         b'generated,reference\n"a',
     ]
-    return Subject([("bad.csv", good)], lambda path: read_pairs(path, both, both), _CSV,
-                   _named("bad.csv", traps))  # fmt: skip
+    return Subject(
+        [("bad.csv", good)],
+        lambda path: read_pairs(path, both, both),
+        _CSV,
+        _named("bad.csv", traps),
+    )
 
 
 def robustness(folder: Path) -> Subject:
     good = json.dumps(
         {"format": 1, "encoder": "abc", "clean": {"name": "clean"}, "rows": []}
     ).encode()
-    files = [DEEP, DIGITS, b"[]", b"null", b'{"encoder": 1}', b'{"encoder": "a", "clean": 1, "rows": 1}',
-             b'{"encoder": "a", "clean": {}, "rows": {"a": 1}}', b'{"format": 1e400}']  # fmt: skip
-    return Subject([("robustness.json", good)], lambda path: read_robustness(path.parent), _JSON,
-                   _named("robustness.json", files))  # fmt: skip
+    files = [
+        DEEP,
+        DIGITS,
+        b"[]",
+        b"null",
+        b'{"encoder": 1}',
+        b'{"encoder": "a", "clean": 1, "rows": 1}',
+        b'{"encoder": "a", "clean": {}, "rows": {"a": 1}}',
+        b'{"format": 1e400}',
+    ]
+    return Subject(
+        [("robustness.json", good)],
+        lambda path: read_robustness(path.parent),
+        _JSON,
+        _named("robustness.json", files),
+    )
 
 
 def names(folder: Path) -> Subject:
@@ -368,8 +518,12 @@ def names(folder: Path) -> Subject:
             raise AssertionError(f"kept as {kept!r}")
 
     texts = [text.encode("utf-8", "surrogatepass") for text in NASTY]
-    return Subject([("name.txt", b"Anna-Lena M\xc3\xbcller")], read, [b"\xcc\x88", b"\xe2\x80\xae"],
-                   _named("name.txt", texts))  # fmt: skip
+    return Subject(
+        [("name.txt", b"Anna-Lena M\xc3\xbcller")],
+        read,
+        [b"\xcc\x88", b"\xe2\x80\xae"],
+        _named("name.txt", texts),
+    )
 
 
 def zip_bomb(n_bytes: int = 1 << 28) -> bytes:

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from fuzz_stores import GOLDEN
-from fuzz_targets import Subject, Trap
+from fuzz_targets import Subject, Trap, used
 from fuzz_texts import DEEP, DIGITS, NASTY, zip_bomb
 from fuzz_vectors import Canary, joined, safetensors_traps, split
-
-_VOICE_SECONDS = 1.0
 
 
 def _tone() -> np.ndarray[Any, Any]:
@@ -37,7 +35,9 @@ def encoder(folder: Path) -> Subject:
     tone = _tone()
 
     def read(path: Path) -> None:
-        TorchSingerEncoder.load(path).embed(tone, 16_000)
+        found = TorchSingerEncoder.load(path)
+        with used(path):
+            found.embed(tone, 16_000)
 
     name = "bad.safetensors"
     good = (GOLDEN / "encoder" / "lstm.safetensors").read_bytes()
@@ -48,13 +48,12 @@ def encoder(folder: Path) -> Subject:
     for section in ("encoder", "features"):
         for key in fields[section]:
             texts += [fields | {section: fields[section] | {key: value}} for value in values]
-    texts += [fields | {"encoder": fields["encoder"] | {"hidden_size": n, "n_layers": m, "dim": d}}
-              for n in (10**6, 4096) for m in (1, 10**4) for d in (8, 10**9)]  # fmt: skip
-    tensors = {
-        key: np.frombuffer(rest, np.float32)[one["data_offsets"][0] // 4 : one["data_offsets"][1] // 4]
-        for key, one in header.items() if key != "__metadata__"
-    }  # fmt: skip
-    del tensors
+    texts += [
+        fields | {"encoder": fields["encoder"] | {"hidden_size": n, "n_layers": m, "dim": d}}
+        for n in (10**6, 4096)
+        for m in (1, 10**4)
+        for d in (8, 10**9)
+    ]
     traps = [_with_header(name, header, rest, text, _fingerprint) for text in texts]
     odd = [DEEP.decode(), DIGITS.decode(), "null", "[]", "", "\x1b"]
     traps += [
@@ -70,8 +69,12 @@ def encoder(folder: Path) -> Subject:
 
 
 def _with_header(
-    name: str, header: dict[str, Any], rest: bytes, fields: dict[str, Any], fingerprint: Callable[..., str]
-) -> Trap:  # fmt: skip
+    name: str,
+    header: dict[str, Any],
+    rest: bytes,
+    fields: dict[str, Any],
+    fingerprint: Callable[..., str],
+) -> Trap:
     data = joined(header | {"__metadata__": {"singerid": json.dumps(fields)}}, rest)
     return _refit(name, data, fingerprint)
 
@@ -171,7 +174,7 @@ def foreign(folder: Path) -> Subject:
         "autovc.ckpt": _saved({"model_b": autovc}),
         "corentinj.pt": _saved({"step": 3, "model_state": first | rest | similarity}),
         "original.pt": _saved({"step": 3, "model_state": weights | similarity, "ge2e_loss": 1.0}),
-    }  # fmt: skip
+    }
     odd: list[Any] = [None, [], {}, -1, "x", [None], {"a": 1}, {1: torch.zeros(1)}, torch.zeros(3)]
     traps: list[Trap] = []
     for name, good in files.items():
@@ -198,11 +201,22 @@ def _tensors(tensor: Any) -> list[Any]:
     import torch
 
     return [
-        tensor[:1], tensor[None], tensor * float("nan"), tensor.double(), tensor.half(), tensor.bool(),
-        torch.zeros(()), torch.zeros(0), torch.zeros(10**6, 1).expand(10**6, 4), tensor.to(torch.complex64),
-        tensor.to_sparse(), torch.nn.Parameter(tensor), torch.zeros(tensor.shape, device="meta"),
-        torch.quantize_per_tensor(tensor, 0.1, 0, torch.quint8), torch.zeros((0, 5)),
-    ]  # fmt: skip
+        tensor[:1],
+        tensor[None],
+        tensor * float("nan"),
+        tensor.double(),
+        tensor.half(),
+        tensor.bool(),
+        torch.zeros(()),
+        torch.zeros(0),
+        torch.zeros(10**6, 1).expand(10**6, 4),
+        tensor.to(torch.complex64),
+        tensor.to_sparse(),
+        torch.nn.Parameter(tensor),
+        torch.zeros(tensor.shape, device="meta"),
+        torch.quantize_per_tensor(tensor, 0.1, 0, torch.quint8),
+        torch.zeros((0, 5)),
+    ]
 
 
 def _saved(values: object) -> bytes:
@@ -219,13 +233,20 @@ def pickles(good: bytes, folder: Path) -> list[bytes]:
 
     payloads = [pickle.dumps(Canary(folder), protocol) for protocol in range(6)]
     payloads += [
-        b"cos\nsystem\n(S'touch owned'\ntR.", b"c__builtin__\neval\n(S'1/0'\ntR.", b"(lp0\n" * 50_000,
-        b"cposix\nsystem\n(S'touch owned'\ntR.", b"cbuiltins\nexec\n(V__import__('os').abort()\ntR.",
-        b"\x80\x02ctorch\nload\n(X\x04\x00\x00\x00/etctR.", b"\x80\x04" + b"]\x94" * 10_000 + b".",
-        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n.", b"cnumpy\nfromfile\n(S'/etc/passwd'\ntR.",
-        b"\x80\x04\x8a\x04\xff\xff\xff\x7f.", b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x.",
-        b"\x80\x04B" + struct.pack("<I", 2**31) + b".", b"\x80\x04X" + struct.pack("<I", 2**31 - 1) + b"x.",
-    ]  # fmt: skip
+        b"cos\nsystem\n(S'touch owned'\ntR.",
+        b"c__builtin__\neval\n(S'1/0'\ntR.",
+        b"(lp0\n" * 50_000,
+        b"cposix\nsystem\n(S'touch owned'\ntR.",
+        b"cbuiltins\nexec\n(V__import__('os').abort()\ntR.",
+        b"\x80\x02ctorch\nload\n(X\x04\x00\x00\x00/etctR.",
+        b"\x80\x04" + b"]\x94" * 10_000 + b".",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n.",
+        b"cnumpy\nfromfile\n(S'/etc/passwd'\ntR.",
+        b"\x80\x04\x8a\x04\xff\xff\xff\x7f.",
+        b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x.",
+        b"\x80\x04B" + struct.pack("<I", 2**31) + b".",
+        b"\x80\x04X" + struct.pack("<I", 2**31 - 1) + b"x.",
+    ]
     assert all(b"touch" in payload for payload in payloads[:6])
     files = [*payloads]
     members = _members(good)
@@ -292,9 +313,10 @@ def exported(folder: Path) -> Subject:
 
     def read(path: Path) -> None:
         found = OnnxSingerEncoder.load(path)
-        found.embed(tone, 16_000)
         if found.calibration_bytes:
             from_bytes(found.calibration_bytes, path)
+        with used(path):
+            found.embed(tone, 16_000)
 
     good = (GOLDEN / "exported-encoder" / "encoder.onnx").read_bytes()
     header = parse_header(good, "x")
@@ -363,9 +385,12 @@ def onnx(folder: Path) -> Subject:
             else library.numpy_helper.from_array(weight, "w")
         )
         graph = helper.make_graph(
-            nodes, "g", [helper.make_tensor_value_info("x", 1, shape)],
-            [helper.make_tensor_value_info("y", 1, None)], [tensor],
-        )  # fmt: skip
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", 1, shape)],
+            [helper.make_tensor_value_info("y", 1, None)],
+            [tensor],
+        )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
         return bytes(made.SerializeToString())
 
@@ -387,14 +412,22 @@ def onnx(folder: Path) -> Subject:
         model([node("ConstantOfShape", ["w"], ["y"])], weight=huge),
         model([node("Expand", ["x", "w"], ["y"])], weight=np.array([10**5, 10**5, 20], np.int64)),
         model([node("Tile", ["x", "w"], ["y"])], weight=np.array([10**4, 10**4, 10**4], np.int64)),
-        model([node("Identity", ["x"], ["y"])]), model([node("Nonsense", ["x"], ["y"])]),
+        model([node("Identity", ["x"], ["y"])]),
+        model([node("Nonsense", ["x"], ["y"])]),
         model([node("Reshape", ["x", "w"], ["y"])], weight=np.array([-1], np.int64)),
-        model([mean, node("Log", ["m"], ["y"])]), model([]), model([node("x", ["y"], ["x"])]),
-        model([mean, node("Div", ["m", "m0"], ["y"])]), model([mean] * 2),
-        model([node("Shape", ["x"], ["y"])]), model([mean], shape=(1, 10**9, 20)),
-        model([mean], shape=()), model([mean], shape=("b", "t", 21)), model([mean], shape=(0, 0, 0)),
-        model([mean, node("RandomNormalLike", ["m"], ["y"])]), model([mean, node("If", ["m"], ["y"])]),
-    ]  # fmt: skip
+        model([mean, node("Log", ["m"], ["y"])]),
+        model([]),
+        model([node("x", ["y"], ["x"])]),
+        model([mean, node("Div", ["m", "m0"], ["y"])]),
+        model([mean] * 2),
+        model([node("Shape", ["x"], ["y"])]),
+        model([mean], shape=(1, 10**9, 20)),
+        model([mean], shape=()),
+        model([mean], shape=("b", "t", 21)),
+        model([mean], shape=(0, 0, 0)),
+        model([mean, node("RandomNormalLike", ["m"], ["y"])]),
+        model([mean, node("If", ["m"], ["y"])]),
+    ]
     traps = [("bad.onnx", data, True) for data in outside] + [
         ("bad.onnx", data, False) for data in graphs
     ]
@@ -431,7 +464,9 @@ def hub(folder: Path) -> Subject:
     tone = _tone()
 
     def read(path: Path) -> None:
-        SingerEncoder.from_pretrained(path.parent).embed(tone, 16_000)
+        found = SingerEncoder.from_pretrained(path.parent)
+        with used(path):
+            found.embed(tone, 16_000)
 
     files = {
         name: (GOLDEN / "hub-folder" / name).read_bytes()

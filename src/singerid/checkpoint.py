@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +32,7 @@ from singerid.spec import FeatureSpec
 from singerid.training_sections import WHITENED, EncoderSettings
 
 _KEY = "singerid"
+_MOST_FRAMES = 1_000_000  # of a partial
 UNWHITENED = {name: EncoderSettings().model_dump()[name] for name in WHITENED}
 """Settings of a network that nothing was joined to."""
 
@@ -120,6 +121,12 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
             "does not match its fingerprint", where=path, found="changed weights or header",
             do="restore the file",
         )  # fmt: skip
+    if not 1 <= partial_frames <= _MOST_FRAMES:
+        raise CheckpointError(
+            "has partials of no possible length", where=path, found=partial_frames
+        )
+    if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError("holds weights that are not finite", where=path, found=bad[0])
     encoder = build_encoder(settings, spec.n_inputs, spec.n_pitch_classes)
     load_strictly(encoder, tensors, path)
     return EncoderFile(
@@ -205,7 +212,35 @@ def load_weights_only(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if not isinstance(values, dict):
         raise CheckpointError("holds no named weights", where=path, found=type(values).__name__)
+    if odd := next(filter(None, map(_oddity, _tensors_in(values))), None):
+        raise CheckpointError(
+            "cannot be loaded as plain weights", where=path, found=f"a tensor that is {odd}"
+        )
     return cast(dict[str, Any], values)
+
+
+def _tensors_in(values: object) -> Iterator[Tensor]:
+    """All tensors, however deep."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+
+
+def _oddity(tensor: Tensor) -> str | None:
+    """What hinders a tensor from being copied into a network; None if nothing does."""
+    if tensor.is_meta:
+        return "without values"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_quantized or tensor.is_complex():
+        return f"of {tensor.dtype}"
+    return None
 
 
 def _fingerprint(tensors: Mapping[str, Tensor], identity: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Keeper(Callback):  # type: ignore[misc]
         self.path, self.log_file, self.spec, self.provenance = path, log, spec, dict(provenance)
         self.on_step, self.on_cycle = on_step, on_cycle
         self.best = math.inf
-        self.interrupted = False
+        self.interrupted = self.has_begun = False
         self.first_step = 0
         self.listen: Callable[[], object] = lambda: None
         self._cycle: list[Tensor] = []
@@ -66,6 +66,7 @@ class Keeper(Callback):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Listen again: Lightning has just put its own handler of SIGTERM, which saves nothing."""
+        self.has_begun = True
         self.listen()
 
     def on_train_batch_end(
@@ -97,6 +98,10 @@ class Keeper(Callback):  # type: ignore[misc]
             self._end_cycle(trainer, pl_module, {})
         elif self.interrupted and not (cycle_ends or last):
             self._leave(step)
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """All that a checkpoint holds is in its place."""
+        self.has_begun = True
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Log and end the cycle."""

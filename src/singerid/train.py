@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from lightning.pytorch.loggers import Logger
@@ -56,16 +56,20 @@ def _check_belongs(
         CheckpointError: they differ, or the checkpoint is damaged.
     """
     state = load_weights_only(checkpoint)
-    found = state.get("singerid", {})
+    found, weights = state.get("singerid", {}), state.get("state_dict")
+    if not isinstance(found, Mapping) or not _are_weights(weights):
+        raise CheckpointError(
+            "holds no state of a training", where=checkpoint, do="restore it, or start a new run"
+        )
     check_format(found.get("format", 1), "checkpoint", checkpoint, CheckpointError)
-    differ = [name for name, value in task.identity.items() if found.get(name) != value]
+    differ = [name for name, value in task.identity.items() if repr(found.get(name)) != repr(value)]
     if differ:
         raise CheckpointError(
             f"was made with other {' and '.join(differ)}", where=checkpoint,
             do="give the run's own store and encoder settings, or start a new run",
         )  # fmt: skip
     stuck = [name for name in _FOR_LIFE if trains and name in changed]
-    if _shapes(state["state_dict"]) != _shapes(task.state_dict()):
+    if _shapes(weights) != _shapes(task.state_dict()):
         stuck += [name for name in changed if name.startswith("loss.") or name == "train.average"]
     if stuck:
         raise CheckpointError(
@@ -73,6 +77,10 @@ def _check_belongs(
             found=", ".join(f"{name} {changed[name]}" for name in stuck),
             do="leave them, or start a new run with --init",
         )  # fmt: skip
+
+
+def _are_weights(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+    return isinstance(value, Mapping) and all(isinstance(one, Tensor) for one in value.values())
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
@@ -221,7 +229,8 @@ def fit(
         valid_loader = None
         if data.valid:
             valid_loader = make_loader(data.valid, config.train, range(config.train.val_iters))
-        with _ctrl_c(keeper, say), explained(path, lambda: task.step):
+        restoring = _restored(checkpoint, keeper)
+        with _ctrl_c(keeper, say), explained(path, lambda: task.step), restoring:
             if validate_only:
                 trainer.validate(
                     task, valid_loader, ckpt_path=checkpoint, verbose=False, weights_only=True
@@ -233,6 +242,27 @@ def fit(
     step = keeper.step(trainer)
     reached, idle = step >= config.train.steps, f"no improvement in {config.train.patience} cycles"
     return Outcome(step, "reached the step limit" if reached else idle, keeper.best)
+
+
+@contextmanager
+def _restored(checkpoint: Path | None, keeper: Keeper) -> Iterator[None]:
+    """One line for a checkpoint whose parts, each of which is plain, are no state of this training.
+
+    Raises:
+        CheckpointError: instead of what Lightning, torch and our own parts raise before they begin.
+    """
+    try:
+        yield
+    except (SingeridError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if checkpoint is None or keeper.has_begun:
+            raise
+        raise CheckpointError(
+            "cannot be gone on from: it holds another state than a training leaves",
+            where=checkpoint, found=" ".join(f"{type(error).__name__} {error}".split())[:160],
+            do="restore it, or start a new run",
+        ) from error  # fmt: skip
 
 
 def _describe(

@@ -117,6 +117,7 @@ class DecoderPool:
                 raise ServiceStopped("the service is stopping")
             worker.wait_until_ready()
             answer, payloads = worker.ask(job, self._timeout)
+            found = _found(answer, payloads)
             if answer.get("worn_out"):
                 worker = self._replaced(worker, "worn out")
         except TimeoutError:
@@ -125,16 +126,16 @@ class DecoderPool:
                 "takes too long to decode", found=f"more than {self._timeout:g} s",
                 do="convert it to WAV or FLAC",
             ) from None  # fmt: skip
-        except (EOFError, OSError, ValueError, KeyError):
+        except (EOFError, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError):
             worker = self._replaced(worker, "crashed")
             raise AudioError(
                 "ends the process that decodes it", do="convert it to WAV or FLAC"
             ) from None
         finally:
             self._free.put(worker)
-        if "error" in answer:
-            raise AudioError(**answer["error"])
-        return _decoded(answer, payloads)
+        if isinstance(found, AudioError):
+            raise found
+        return found
 
     def close(self) -> None:
         """End all workers, busy ones too."""
@@ -211,8 +212,24 @@ def _environment() -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
+def _found(answer: dict[str, Any], payloads: list[bytearray]) -> Decoded | AudioError:
+    """What a worker says, whatever a file has made of it.
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError, OverflowError: it is no answer.
+    """
+    if "error" in answer:
+        parts: dict[str, Any] = {
+            name: None if text is None else str(text) for name, text in answer["error"].items()
+        }
+        return AudioError(**parts)
+    return _decoded(answer, payloads)
+
+
 def _decoded(answer: dict[str, Any], payloads: list[bytearray]) -> Decoded:
     samples = np.frombuffer(payloads[0], np.float32)
     fields = dict(answer["quality"])
-    quality = Quality(**fields | {"reasons": tuple(fields["reasons"])})
+    reasons = tuple(map(str, fields.pop("reasons")))
+    numbers = {name: float(value) for name, value in fields.items()}
+    quality = Quality(**numbers, reasons=reasons)
     return Decoded(samples, quality, bytes(payloads[1]) or None)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from singerid.json_lines import parse
+
 _MOST_JSON = 1 << 20
 _MOST_PAYLOADS = 4
 
@@ -64,7 +66,7 @@ def receive_payloads(
     if sum(lengths) > most_bytes:
         raise OSError("a message that is too long")
     try:
-        message = json.loads(bytes(_exactly(connection, n_json, deadline)))
+        message = parse(bytes(_exactly(connection, n_json, deadline)))
     except ValueError as error:
         raise OSError("not a message") from error
     if not isinstance(message, dict):
