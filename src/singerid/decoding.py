@@ -167,6 +167,11 @@ class Decoder:
                 raise ValueError("no sample rate")
             self._check_rate()
             self.n_frames = max(0, round(self._seconds(stream) * self.sample_rate))
+        except MemoryError as error:  # headers promise what they like
+            raise AudioError(
+                "needs too much memory to be opened", where=self.path, found=self._start(),
+                do="convert it to WAV or FLAC, or remove it",
+            ) from error  # fmt: skip
         except (av.error.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise self._undecodable() from error  # AttributeError: of a codec unknown to FFmpeg
 
