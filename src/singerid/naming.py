@@ -33,6 +33,7 @@ _MAX_RANKED = 3 * 10**8  # recordings in all their lists: of a million, fewer qu
 MAX_ASKING = 20_000  # recordings, of as many as there may be: a rate is then known to 0.4 points
 MIN_SINGERS = 5
 _BLOCK_SCORES = 1 << 22  # at a time: 32 MiB, of which there are some copies
+_BLOCK_ROWS = 1 << 16  # made 64-bit numbers at a time
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class _Asking:
         corpora: Sequence[str] | None,
     ) -> None:
         n = len(singers)
-        self.vectors = np.asarray(vectors, np.float64)
+        self.vectors = vectors
         self.corpus = _numbered(corpora or [""] * n)
         self.singer = _numbered(zip(singers, self.corpus, strict=True))
         takes = (songs[i] or i for i in range(n)) if songs else range(n)
@@ -147,14 +148,18 @@ class _Asking:
     def scores(self) -> Iterator[tuple[FloatArray, IntArray]]:
         """Scores `(block, n_singers)` of those who ask, and the column of their singer."""
         n_same_song = np.bincount(self.song)[self.song]
-        sums, song_sums = _sums(self.vectors, self.singer), _sums(self.vectors, self.song)
+        sums = _sums(self.vectors, self.singer)
+        songs = np.unique(self.song[self.rows])  # of those who ask: a million may not fit
+        own = np.flatnonzero(np.isin(self.song, songs))
+        song_sums = _sums(self.vectors[own], np.searchsorted(songs, self.song[own]))
+        of_song = np.searchsorted(songs, self.song)
         centroids = unit(sums).T
         corpus_of_singer = self.corpus[np.unique(self.singer, return_index=True)[1]]
         block = max(1, min(4096, _BLOCK_SCORES // len(sums)))
         for rows in np.split(self.rows, range(block, len(self.rows), block)):
-            queries, right = self.vectors[rows], self.singer[rows]
+            queries, right = np.asarray(self.vectors[rows], np.float64), self.singer[rows]
             has_other_songs = (n_same_song[rows] < self.n_own[rows])[:, None]
-            rest = sums[right] - np.where(has_other_songs, song_sums[self.song[rows]], queries)
+            rest = sums[right] - np.where(has_other_songs, song_sums[of_song[rows]], queries)
             scores = queries @ centroids
             scores[np.arange(len(rows)), right] = np.einsum("ij,ij->i", queries, unit(rest))
             scores = rounded(scores)
@@ -187,10 +192,11 @@ def _average_precision(asking: _Asking, seed: int) -> float | None:
     if len(rows) > n_queries:
         rng = np.random.default_rng([seed, 3])
         rows = np.sort(rng.choice(rows, n_queries, replace=False))
+    vectors = np.asarray(asking.vectors, np.float64)
     total, n = 0.0, 0
     block = max(1, _BLOCK_SCORES // n_recordings)
     for some in np.split(rows, range(block, len(rows), block)):
-        for row, scores in zip(some, asking.vectors[some] @ asking.vectors.T, strict=True):
+        for row, scores in zip(some, vectors[some] @ vectors.T, strict=True):
             others = (asking.song != asking.song[row]) & (asking.corpus == asking.corpus[row])
             relevant = asking.singer[others] == asking.singer[row]
             if relevant.any() and not relevant.all():
@@ -206,8 +212,10 @@ def _numbered(keys: Iterable[Hashable]) -> IntArray:
     return np.asarray([first.setdefault(key, len(first)) for key in keys], np.int64)
 
 
-def _sums(vectors: FloatArray, group: IntArray) -> FloatArray:
+def _sums(vectors: Vectors, group: IntArray) -> FloatArray:
     """Sum of the vectors of each group."""
     sums = np.zeros((group.max() + 1, vectors.shape[1]))
-    np.add.at(sums, group, vectors)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        np.add.at(sums, group[rows], np.asarray(vectors[rows], np.float64))
     return sums

@@ -76,7 +76,7 @@ def health(
     """All figures of this module, of all recordings or of a sample with equal shares of singers.
 
     Args:
-        vectors: `(n, dim)`, finite, not zero.
+        vectors: `(n, dim)`, finite; those that are looked at not zero.
         singers: `(n,)`, singer of each.
         rng: source of the sample.
         max_rows: number of recordings from which on a sample is taken, at least 2.
@@ -84,9 +84,10 @@ def health(
     Raises:
         SingeridError: shapes do not fit, or a vector has no direction.
     """
-    vectors, singer = checked(vectors, singers)
-    rows = sample_rows(singer, max_rows, rng)
-    unit, singer = vectors[rows], singer[rows]
+    if len(vectors) != len(singers):
+        checked(vectors, singers)  # says so
+    rows = sample_rows(singers, max_rows, rng)
+    unit, singer = checked(vectors[rows], numbered(singers)[rows])
     n, n_singers = len(rows), len(np.unique(singer))
     repeated, several = n_singers < n, n_singers > 1
     return Health(
