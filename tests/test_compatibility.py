@@ -3,6 +3,7 @@
 The golden files lie in ``tests/golden/VERSION``; see `golden_make` and docs/formats.md.
 """
 
+import importlib
 import json
 import math
 import platform
@@ -162,6 +163,28 @@ def test_golden_files_know_nothing_of_the_machine_that_made_them(made_now):
     absolute = re.compile(rb"(?:^|[\s\"'=])(/(?:home|root|tmp|work|mnt|Users|var)/|[A-Z]:\\\\)")
     for path in filter(Path.is_file, GOLDEN.rglob("*")):
         assert not absolute.search(path.read_bytes()), path
+
+
+def table_of(title):
+    """Rows of the first table below a title of docs/formats.md, without its head."""
+    page = (GOLDEN.parents[1] / "docs" / "formats.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| (.*) \|$", page.split(f"\n## {title}\n")[1].split("\n## ")[0])
+    return [row.split(" | ") for row in rows[1:]]
+
+
+def test_the_documentation_lists_every_format():
+    assert [row[0] for row in table_of("Ours")] == [f"`{name}`" for name in FORMATS]
+    fixed = " ".join(row[0] for row in table_of("Of the field"))
+    assert sorted(re.findall(r"`(\w+)`", fixed)) == sorted(FIXED)
+
+
+def test_readers_that_the_documentation_names_are_there():
+    rows = [*table_of("Ours"), *table_of("Of the field")]
+    names = {name for row in rows for name in re.findall(r"`([a-z_]+(?:\.\w+)+)`", row[3])}
+    assert len(names) > 10
+    for name in names - {"singerid.format"}:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(f"singerid.{module}"), attribute), name
 
 
 def test_the_golden_files_stay_small():
