@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
@@ -22,6 +23,7 @@ RETRIES = 3
 """How often Ray does again what was lost with a worker or a machine."""
 AHEAD = 2
 """Recordings in work or in wait for each core of the cluster, so that none has to wait."""
+_PATIENCE = 10.0  # seconds for a cluster to answer
 _KNOWN: dict[str, Any] = {}  # of a worker: the last job that it was sent
 
 
@@ -48,6 +50,7 @@ def connect() -> int:
     """
     ray = _ray()
     if not ray.is_initialized():
+        _check_answers(os.environ.get("RAY_ADDRESS", ""))
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # its exceptions have no base of their own
@@ -58,6 +61,20 @@ def connect() -> int:
                 "one of this machine is started",
             ) from error  # fmt: skip
     return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _check_answers(address: str) -> None:
+    """Refuse at once what Ray would try to reach for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:  # none, "auto", or of Ray's client
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except OSError as error:
+        raise SingeridError(
+            "no Ray cluster answers", where=address, found=error.strerror or error,
+            do="start it (ray start --head), or correct RAY_ADDRESS",
+        ) from error  # fmt: skip
 
 
 def _ray() -> Any:
@@ -115,12 +132,13 @@ class RayPool(Executor):
 def _settle(future: Future[Any], inner: Future[Any]) -> None:
     """The result, the job's own exception, or that its worker died."""
     error = inner.exception()
+    cause = getattr(error, "cause", None)  # what the job raised, or Ray for it
     if error is None:
         future.set_result(inner.result())
-    elif cause := getattr(error, "cause", None):  # of what the job raised
-        future.set_exception(cause)
+    elif cause is None or isinstance(cause, _ray().exceptions.RayError):
+        future.set_exception(BrokenExecutor(str(cause or error).partition("\n")[0]))
     else:
-        future.set_exception(BrokenExecutor(str(error).partition("\n")[0]))
+        future.set_exception(cause)
 
 
 def _do(job: list[Any], name: str, version: str, args: Any, kwargs: Any) -> Any:
