@@ -71,6 +71,8 @@ def run(words):
 
     PRESETS["demo"]["train"].update(steps=4, train_iters=2, val_iters=1)
     smaller = shlex.split({smaller!r}.get(words[0], ""))
+    if words[0] == "robustness" and "--robustness.conditions" not in words:
+        smaller += ["--robustness.conditions", "duration"]
     return main(words + (["--train.steps", "6"] if "--resume" in words else smaller))
 
 
