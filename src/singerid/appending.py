@@ -151,11 +151,18 @@ def processes(n_workers: int) -> Executor:
 
 def _begin_worker() -> None:
     threadpool_limits(1, "blas")
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """Else a pool's workers would wait for work for ever after their parent was killed."""
+def end_with_parent() -> None:
+    """Else a worker would wait for work for ever after the process that it works for was killed.
+
+    Its fork server lives as long as it does, so it has no way to see that itself.
+    """
+    Thread(target=_await_parent, daemon=True).start()
+
+
+def _await_parent() -> None:
     if parent := parent_process():
         parent.join()
         os._exit(1)

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from singerid.appending import end_with_parent
 from singerid.batch_augment import BatchAugment
 from singerid.batches import BatchSource
 from singerid.errors import SingeridError
@@ -105,13 +106,13 @@ def make_loader(
     workers = 0 if isinstance(maker, TensorSource) and maker.on_device else settings.workers
     return DataLoader(
         BatchDataset(maker, shared, augment), batch_size=None, sampler=numbers, num_workers=workers,
-        persistent_workers=workers > 0, worker_init_fn=_ignore_ctrl_c,
+        persistent_workers=workers > 0, worker_init_fn=_begin_worker,
         multiprocessing_context="forkserver" if workers else None,
         pin_memory=workers > 0 and torch.cuda.is_available(),
     )  # fmt: skip
 
 
-def _ignore_ctrl_c(worker: int) -> None:
-    """A terminal sends Ctrl-C to all processes; the training still needs its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(worker: int) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; batches are needed
     threadpool_limits(1, "blas")  # the training itself has the cores
