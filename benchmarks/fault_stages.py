@@ -249,8 +249,8 @@ class Bench:
         if complaint and "already at step" not in complaint:  # a run may be through
             tally.found.append(f"{stage.name} cannot go on: {complaint.replace(str(at), '')}")
             tally.lost += 1
-        elif stage.content(at) != self.whole(stage).content:
-            tally.found.append(f"{stage.name} differs")
+        elif differing := differences(stage.content(at), self.whole(stage).content):
+            tally.found.append(f"{stage.name} differs: {differing}")
             tally.lost += 1
         tally.left += sum(file.suffix in (".part", ".holder") for file in at.parent.rglob("*"))
 
@@ -261,6 +261,16 @@ class Bench:
             tally.found.append(f"{stage.name}: processes left behind")
             child.send(signal.SIGKILL)
         self.finish(stage, at, tally)
+
+
+def differences(found: Any, whole: Any) -> str:
+    """Which parts of a stage's content are not as they should be."""
+    if found == whole:
+        return ""
+    if not isinstance(whole, dict):
+        return "its rows"
+    names = found.keys() | whole.keys()
+    return ", ".join(sorted(name for name in names if found.get(name) != whole.get(name)))
 
 
 def _train(store: str, at: Path, workers: str) -> list[str]:
