@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := .venv/tools/bin
 WITH_TOOLS := PATH=$(CURDIR)/$(TOOLS):$$PATH $(TOOLS)/python
 
-# Debian's packages that slow tests need: a browser.
-SYSTEM := chromium
+# Debian's packages that slow tests need: a browser, and what the documentation calls.
+SYSTEM := chromium curl
 
 .PHONY: help demo system test test-slow check bench format clean release lock audit licenses matrix containers docs
 
