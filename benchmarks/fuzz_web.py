@@ -18,6 +18,7 @@ from fuzz_targets import Subject
 from fuzz_texts import DEEP, DIGITS, NASTY
 from singerid.errors import SingeridError, one_line
 
+_CRASHES = (EOFError, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError)
 _BOUNDARY = "X-BOUNDARY-X"
 _SPAWNS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec", "socket.connect"})
 
@@ -294,12 +295,7 @@ def wire(folder: Path) -> Subject:
             try:
                 answer, payloads = receive_payloads(theirs, 1 << 20, time.monotonic() + 2)
                 _found(answer, payloads)
-            except (
-                EOFError,
-                OSError,
-                ValueError,
-                KeyError,
-            ) as error:  # what `Decoders.decode` takes
+            except _CRASHES as error:  # what `Decoders.decode` takes for a crash
                 raise SingeridError(one_line(type(error).__name__), where=path) from error
 
     text = json.dumps({"quality": quality}).encode()

@@ -147,7 +147,7 @@ def checkpoint(folder: Path) -> Subject:
         ):
             changed.append(values | {"state_dict": weights | {key: bad}})
     traps = [(name, _saved(one), False) for one in changed]
-    traps += [(name, data, True) for data in pickles(good, folder)]
+    traps += [(name, data, must) for data, must in pickles(good, folder)]
     return Subject(
         [(name, good)], read, traps=traps, template=folder, fresh=True, named=["bad_run"]
     )
@@ -190,7 +190,7 @@ def foreign(folder: Path) -> Subject:
         many = {f"lstm.weight_ih_l{i}": torch.zeros(1) for i in range(3000)}
         changed.append(values | {section: inner | many})
         traps += [(name, _saved(one), False) for one in changed]
-        traps += [(name, data, True) for data in pickles(good, folder)]
+        traps += [(name, data, must) for data, must in pickles(good, folder)]
     return Subject(
         list(files.items()), read_foreign, traps=traps, template=folder, named=["bad_run"]
     )
@@ -227,8 +227,12 @@ def _saved(values: object) -> bytes:
     return file.getvalue()
 
 
-def pickles(good: bytes, folder: Path) -> list[bytes]:
-    """Payloads that would run, in every kind of file that torch reads; zip files that lie."""
+def pickles(good: bytes, folder: Path) -> list[tuple[bytes, bool]]:
+    """Payloads that would run, in every kind of file that torch reads; zip files that lie.
+
+    Returns:
+        Files, and whether they must be refused.
+    """
     import torch
 
     payloads = [pickle.dumps(Canary(folder), protocol) for protocol in range(6)]
@@ -257,13 +261,13 @@ def pickles(good: bytes, folder: Path) -> list[bytes]:
     first = pickle.dumps(torch.serialization.MAGIC_NUMBER, 2) + pickle.dumps(1001, 2)
     files += [first + payload for payload in payloads]  # the format before version 1.6
     files.append(zip_bomb())
-    files += [_zip(members | {data_pkl: huge}) for huge in _huge(members[data_pkl])]
+    lies = [_zip(members | {data_pkl: huge}) for huge in _huge(members[data_pkl])]
     storage = next(name for name in members if "/data/" in name)
     files.append(_zip({k: v for k, v in members.items() if k != storage}))
     files.append(_zip(members | {storage: b""}))
     files.append(good[: len(good) // 2])
-    files.append(_overlapping(good, storage))
-    return files
+    files.append(_overlapping(good))
+    return [(data, True) for data in files] + [(data, False) for data in lies]
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -293,7 +297,7 @@ def _huge(data: bytes) -> list[bytes]:
     return found
 
 
-def _overlapping(good: bytes, name: str) -> bytes:
+def _overlapping(good: bytes) -> bytes:
     """Every member of the directory points to the first one's bytes."""
     data = bytearray(good)
     place = data.find(b"PK\x01\x02")
@@ -452,7 +456,7 @@ def torchscript(folder: Path) -> Subject:
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(Mean(), torch.zeros(1, 50, 20)), file)
     good = file.getvalue()
-    traps = [("bad.pt", data, False) for data in pickles(_saved({"a": torch.zeros(4)}), folder)]
+    traps = [("bad.pt", data, False) for data, _ in pickles(_saved({"a": torch.zeros(4)}), folder)]
     return Subject([("bad.pt", good)], load_embedder, traps=traps, template=folder)
 
 

@@ -125,10 +125,10 @@ def load_encoder(path: str | os.PathLike[str]) -> EncoderFile:
         raise CheckpointError(
             "has partials of no possible length", where=path, found=partial_frames
         )
-    if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise CheckpointError("holds weights that are not finite", where=path, found=bad[0])
     encoder = build_encoder(settings, spec.n_inputs, spec.n_pitch_classes)
     load_strictly(encoder, tensors, path)
+    if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError("holds weights that are not finite", where=path, found=bad[0])
     return EncoderFile(
         encoder.eval(), settings, spec, partial_frames, fingerprint, header.get("provenance", {})
     )

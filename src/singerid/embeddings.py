@@ -155,7 +155,7 @@ class EmbeddingSet:
         for test in map(Condition.parse, conditions):
             test.check(["singer", "split", "id", *self.labels])
             column = self.ids if test.label == "id" else self.label(test.label)
-            keep &= np.array([test.holds(value) for value in column])
+            keep &= np.array([test.holds(value) for value in column], bool)
         if not keep.any():
             raise SingeridError("nothing fits", where="--select", found=" ".join(conditions))
         return self.select(keep)
@@ -282,9 +282,12 @@ def read_parquet(
 
 def _column_problem(table: pa.Table, columns: Mapping[str, Kind]) -> str:
     """What a column lacks; "" if nothing."""
+    names = table.column_names
+    if len(set(names)) < len(names):
+        return f", {next(name for name in names if names.count(name) > 1)!r} twice"
     for name, kind in columns.items():
-        if table.column_names.count(name) != 1:
-            return f", no column {name!r}" + " of its own" * (name in table.column_names)
+        if name not in names:
+            return f", no column {name!r}"
         if not _IS[kind](table[name]):
             return f", no {kind}s in column {name!r}"
     return ""

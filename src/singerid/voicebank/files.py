@@ -6,7 +6,6 @@ are; so a kill at any moment loses at most the recordings in flight.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from singerid.entries import read_entries
 from singerid.errors import StoreError
 
+_LARGEST = 1e30  # of the numbers that are no counts
 _AGAIN = "run singerid voices again: it makes what is missing"
 
 
@@ -98,7 +98,7 @@ class BankEntry:
         if not all(type(number) is int and 0 <= number < 2**63 for number in rows):
             raise ValueError("not a number of rows or bytes")
         for number in (self.median_f0, self.level):
-            if type(number) not in (int, float) or not math.isfinite(number):
+            if type(number) not in (int, float) or not abs(number) < _LARGEST:  # NaN too
                 raise ValueError("not a finite number")
 
     def rows(self, array: ArrayFile) -> slice:
