@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from singerid.errors import BatchError, one_line
+from singerid.mirror import mirrored, pulled
 from singerid.store_check import Check, check, repair
 from singerid.terminal import progress, say, warn
 
 
 def store_check(arguments: argparse.Namespace) -> None:
     """Read all of a store and name whatever is damaged or missing."""
-    path = Path(arguments.store)
+    path = pulled(arguments.store)
     with progress("check", _size(path)) as advance:
         found = check(path, advance)
     if not found.has_checksums:
@@ -32,8 +33,7 @@ def store_check(arguments: argparse.Namespace) -> None:
 
 def store_repair(arguments: argparse.Namespace) -> None:
     """Take what is damaged out of a store, so that features makes just that again."""
-    path = Path(arguments.store)
-    with progress("repair", _size(path)) as advance:
+    with mirrored(arguments.store) as path, progress("repair", _size(path)) as advance:
         found = repair(path, advance)
     for finding in found.findings:
         say(str(finding))
