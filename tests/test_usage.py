@@ -35,7 +35,7 @@ BARE = """
 import sys
 
 EXTRAS = {"torch", "lightning", "torchmetrics", "tensorboard", "onnx", "pyworld", "swift_f0",
-          "umap", "librosa", "resemblyzer", "wandb", "mlflow"}
+          "umap", "openTSNE", "librosa", "resemblyzer", "wandb", "mlflow"}
 
 
 def forbid(event, arguments):
