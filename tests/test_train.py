@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,6 +264,14 @@ def test_killed_before_the_last_encoder_is_kept(runner, whole, monkeypatch):
     assert run.latest_checkpoint(runner.path).name == "ckpt_8.ckpt"
     runner(resume=True)
     assert_same_run(runner, whole)
+
+
+def test_the_last_checkpoint_but_one_goes_also_after_a_kill(runner):
+    runner(tiny(steps=4))
+    shutil.copy(runner.path / "ckpt_4.ckpt", runner.path / "ckpt_2.ckpt")
+    with pytest.raises(SingeridError, match="already at step 4"):
+        runner(tiny(steps=4), resume=True)
+    assert [file.name for file in runner.path.glob("*.ckpt")] == ["ckpt_4.ckpt"]
 
 
 def test_a_missing_card_is_written(runner):

@@ -160,7 +160,10 @@ def fit(
     checkpoint = run.latest_checkpoint(path) if resume else None
     first_step = int(checkpoint.stem.removeprefix("ckpt_")) if checkpoint else 0
     if checkpoint and first_step >= config.train.steps and not validate_only:
-        if not (path / "MODEL_CARD.md").exists():  # all that a kill at the very end can cost
+        # All that a kill at the very end can cost: what stands behind the last checkpoint.
+        for old in run.checkpoints(path)[:-1]:
+            old.unlink()
+        if not (path / "MODEL_CARD.md").exists():
             with suppress(SingeridError):
                 write_model_card(path, alarms=[])
         raise SingeridError(
