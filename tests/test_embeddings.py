@@ -322,7 +322,9 @@ def test_a_checksum_of_columns_that_are_never_written(tmp_path):
     path = tmp_path / "e.parquet"
     write_embeddings(path, make())
     table = pq.read_table(path).append_column("label", pa.nulls(5, pa.date32()))
-    for changed in (table, table.append_column("label", table["id"])):
-        pq.write_table(changed, path)
-        with pytest.raises(SingeridError, match="content does not match its checksum"):
-            read_embeddings(path)
+    pq.write_table(table, path)
+    with pytest.raises(SingeridError, match="content does not match its checksum"):
+        read_embeddings(path)
+    pq.write_table(table.append_column("label", table["id"]), path)
+    with pytest.raises(SingeridError, match="found kind 'embeddings', 'label' twice"):
+        read_embeddings(path)

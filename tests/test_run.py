@@ -177,3 +177,14 @@ def test_number_of_parameters():
     assert run.n_parameters(module) == 18
     module.bias.requires_grad = False
     assert run.n_parameters(module) == 15
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    path = run.make_run_folder(tmp_path / "run", False)
+    (path / "log.jsonl").symlink_to(target)
+    says = pytest.raises(SingeridError, match=r"log.jsonl: is a link, and writing into this folder")
+    with says, run.locked(path):
+        run.RunLog(path, 0)
+    assert target.read_text() == "precious"

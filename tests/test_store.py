@@ -26,6 +26,7 @@ from singerid.features import extract_file
 from singerid.records import Recording, write_recordings
 from singerid.spec import FeatureSpec
 from singerid.store import Store
+from singerid.store_check import repair
 
 SPEC = FeatureSpec(mel={"n_mels": 8})  # small shards
 PARTS = ("spec.json", "index.jsonl", "recordings.jsonl", "checksums.json", "features-*.f32")
@@ -549,3 +550,18 @@ def test_index_lines_are_plain_json(whole):
     for line in (whole / "index.jsonl").read_text().splitlines():
         fields = json.loads(line)
         assert list(fields) == [f.name for f in dataclasses.fields(store_module.Entry)]
+
+
+@pytest.mark.parametrize("name", [".lock", "index.jsonl", "features-00007.f32", "spec.json"])
+def test_nothing_is_written_through_a_link(broken, few, tmp_path, name):
+    target = tmp_path / "precious"
+    target.write_bytes(b"precious")
+    (broken / name).unlink(missing_ok=True)
+    (broken / name).symlink_to(target)
+    for write in (lambda: extract(few, broken, SPEC), lambda: repair(broken)):
+        with pytest.raises(StoreError):
+            write()
+    assert target.read_bytes() == b"precious"
+    if name != "spec.json":  # which is read first, and is none
+        with pytest.raises(StoreError, match=f"{name}: is a link, and writing into this folder"):
+            extract(few, broken, SPEC)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from singerid.crew import Crew, Item, MakePool
 from singerid.errors import AudioError, SingeridError, StoreError
 from singerid.locks import held, holder
-from singerid.records import Recording, atomic_write, remove_partials
+from singerid.records import Recording, atomic_write, refuse_links, remove_partials
 from singerid.remote import in_memory
 
 Result = TypeVar("Result")
@@ -35,6 +35,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
+            refuse_links(path, StoreError)  # before the lock, which is a file in it as well
             stack.enter_context(held(path / ".lock"))
         except Timeout:
             raise StoreError(

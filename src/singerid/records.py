@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-from singerid.errors import ManifestError, one_line
+from singerid.errors import ManifestError, SingeridError, one_line
 from singerid.formats import check_format
 from singerid.json_lines import (
     LARGE,
@@ -238,6 +238,23 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         if isinstance(error, OSError) and error.filename in (None, str(partial)):
             error.filename = str(path)  # a full disk names no file
         raise
+
+
+def refuse_links(folder: str | os.PathLike[str], error: type[SingeridError]) -> None:
+    """Refuse to write into a folder with links in it: what goes through them lands elsewhere.
+
+    A store or run that somebody sends as an archive may hold some.
+
+    Raises:
+        SingeridError: of class `error`; names the link.
+    """
+    for file in sorted(Path(folder).iterdir()):
+        if file.is_symlink():
+            raise error(
+                "is a link, and writing into this folder would write through it", where=file,
+                found=f"a link to {os.readlink(file)}", expected="files only",
+                do="put a copy of what it links to in its place, or remove it",
+            )  # fmt: skip
 
 
 def remove_partials(folder: str | os.PathLike[str]) -> None:

@@ -26,7 +26,7 @@ from singerid.features import input_streams
 from singerid.formats import FORMATS
 from singerid.json_lines import parse
 from singerid.locks import held, holder
-from singerid.records import atomic_write, remove_partials
+from singerid.records import atomic_write, refuse_links, remove_partials
 from singerid.spec import FeatureSpec
 
 _PACKAGES = ("singerid", "torch", "lightning", "numpy", "scipy", "soundfile", "soxr")
@@ -58,6 +58,8 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
             raise SingeridError(
                 "run folder cannot be made", where=path, found=error.strerror
             ) from error
+        if path.is_dir():
+            refuse_links(path, SingeridError)
         remove_partials(path)
         yield
 
