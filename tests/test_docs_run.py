@@ -49,7 +49,7 @@ PREPARED = {  # what each page finds in its folder: recordings, and "NAME=THING 
     "docs/evaluation.md": "run=run dev.jsonl=manifest.jsonl dev.parquet=run.parquet "
                           "test.parquet=run.parquet table.parquet=run_table.parquet "
                           "singing.jsonl=manifest.jsonl a.wav b.flac song.wav",
-    "docs/experiments.md": "runs/speech=run librispeech.jsonl=first_songs.jsonl",
+    "docs/experiments.md": "librispeech.jsonl=first_songs.jsonl",
     "docs/export.md": "runs/NAME=run calibration.safetensors=calibration.safetensors a.wav b.wav "
                       "song.flac",
     "docs/map.md": "work/embeddings.parquet=run.parquet",
