@@ -72,10 +72,21 @@ class Tally:
         )
 
 
-def run(target: str, n_drawn: int, seed: int, only: int | None = None) -> Tally:
-    """All cases of a target; a child that dies or hangs is replaced behind that case."""
+def run(target: str, n_drawn: int, seed: int, only: int | None = None, first: int = 0) -> Tally:
+    """All cases of a target; a child that dies or hangs is replaced behind that case.
+
+    Args:
+        target: its name.
+        n_drawn: cases behind those that are fixed.
+        seed: of what is drawn.
+        only: this case alone.
+        first: the first case; -1: the first that is drawn.
+    """
     tally = Tally(target)
-    place, end = (0, -1) if only is None else (only, only + 1)
+    place: int | None = first
+    end = -1
+    if only is not None:
+        place, end = only, only + 1
     while place is not None:
         with tempfile.TemporaryFile() as log:
             child, pipe = start(target, seed, place, end, n_drawn, log.fileno())
@@ -128,6 +139,7 @@ def follow(
         for line in lines:
             if not is_ready:
                 is_ready, limit = True, SECONDS
+                place = json.loads(line)["first"]
                 continue
             tally.add(line.decode(), place)
             place += 1
@@ -146,6 +158,7 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", help="default: all; see --list")
     parser.add_argument("--cases", type=int, default=1000, help="drawn for each (default: 1000)")
     parser.add_argument("--only", type=int, help="this one case again")
+    parser.add_argument("--drawn", action="store_true", help="leave out the cases that are fixed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="name the targets")
     arguments = parser.parse_args()
@@ -156,7 +169,8 @@ def main() -> None:
     n_found = 0
     for name in arguments.targets or TARGETS:
         began = time.monotonic()
-        tally = run(name, arguments.cases, arguments.seed, arguments.only)
+        first = -1 if arguments.drawn else 0
+        tally = run(name, arguments.cases, arguments.seed, arguments.only, first)
         print(tally.row(), flush=True)
         for kind, count in tally.findings.most_common():
             n_found += count

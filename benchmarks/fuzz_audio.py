@@ -66,10 +66,10 @@ def encoded(kind: str, samples: np.ndarray[Any, Any], rate: int = RATE) -> bytes
         data = encoded("mp3", samples, rate)
         return data[data.index(data[:2], 4) :]
     if kind == "flacstream":  # of unknown length: 36 bits of zeros
-        data = bytearray(encoded("flac", samples, rate))
-        data[21] &= 0xF0
-        data[22:26] = bytes(4)
-        return bytes(data)
+        changed = bytearray(encoded("flac", samples, rate))
+        changed[21] &= 0xF0
+        changed[22:26] = bytes(4)
+        return bytes(changed)
     if kind in _FFMPEG:
         return _by_ffmpeg(*_FFMPEG[kind], samples, rate)
     form, subtype, channels = _SNDFILE[kind]

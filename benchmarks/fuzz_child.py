@@ -172,7 +172,8 @@ def main() -> None:
                 subject.read(path)
         limit_memory()
         guard = Guard(folder, subject.allowed)
-        tell(pipe, json.dumps({"n_fixed": subject.n_fixed}))
+        first = subject.n_fixed if first < 0 else first
+        tell(pipe, json.dumps({"first": first}))
         os.dup2(nowhere, 2)
         for index in range(first, subject.n_fixed + n_drawn if end < 0 else end):
             file, data, must_refuse = case_of(subject, target, seed, index)

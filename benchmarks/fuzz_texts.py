@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,21 @@ def _recording(**changed: object) -> bytes:
 
 def _huge_numbers(write: Callable[[object], bytes]) -> list[bytes]:
     """A text with each of the numbers that JSON can hold and nobody can use."""
-    numbers = [0, -1, 1e308, 10**9, 10**30, -(10**30), 10**400, True, None, "1", [], {}, 0.5]
+    numbers: list[object] = [
+        0,
+        -1,
+        1e308,
+        10**9,
+        10**30,
+        -(10**30),
+        10**400,
+        True,
+        None,
+        "1",
+        [],
+        {},
+        0.5,
+    ]
     files = [write(number) for number in numbers]
     token = write("@")
     for text in (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", DIGITS, b"1e-999"):
@@ -95,12 +110,16 @@ def _huge_numbers(write: Callable[[object], bytes]) -> list[bytes]:
     return files
 
 
+def _with_number(name: str, number: object) -> bytes:
+    return _recording(**{name: number})
+
+
 def manifest(folder: Path) -> Subject:
     good = b"\n".join([_recording(), _recording(id="ben/1", singer="ben", labels={})]) + b"\n"
     traps = [_recording(**{name: text}) for text in NASTY for name in ("id", "singer", "path")]
     traps += [_recording(labels={name: "x"}) for name in NASTY]
     for name in ("duration", "sample_rate", "channels"):
-        traps += _huge_numbers(lambda number, name=name: _recording(**{name: number}))
+        traps += _huge_numbers(partial(_with_number, name))
     many = b"".join(_recording(id=f"r{i}") + b"\n" for i in range(40_000))
     traps += [DEEP, DEEP_OBJECT, good + DEEP, b'{"labels": ' + DEEP, many]
     traps += [many[:-1], many + b"\0", many + many[: 1 << 20], many.replace(b'"F"', b"null", 1)]
@@ -167,11 +186,12 @@ def lhotse(folder: Path) -> Subject:
     for name, data in good.items():
         (folder / f"{name}.jsonl").write_bytes(data)
     traps = []
+    odd: list[object] = [None, [], {}, 1, "\0"]
     for name, line in lists.items():
-        values = [None, [], {}, [[]], "x", 10**400, -1, [1], {"a": 1}, *NASTY[:24]]
+        values: list[object] = [None, [], {}, [[]], "x", 10**400, -1, [1], {"a": 1}, *NASTY[:24]]
         bad = [json.dumps(line | {field: value}) for field in line for value in values]
         files = [text.encode() for text in bad] + [DEEP, DIGITS, b"[]", b"null", b"1"]
-        inner = [source | {key: value} for key in source for value in (None, [], {}, 1, "\0")]
+        inner = [source | {key: value} for key in source for value in odd]
         files += [json.dumps(audio | {"sources": [one]}).encode() for one in inner]
         traps += _named(f"{name}.jsonl", files)
     return Subject(
@@ -206,7 +226,19 @@ def lhotse_gz(folder: Path) -> Subject:
 def mirdata(folder: Path) -> Subject:
     (folder / "a_1.wav").write_bytes(b"")
     good = json.dumps({"version": "1", "tracks": {"a_1": {"audio": ["a_1.wav", "md5"]}}}).encode()
-    values = [None, 1, [], {}, "x", [None], [1], [[]], {"audio": 1}, {"audio": [{}]}, {"audio": {}}]
+    values: list[object] = [
+        None,
+        1,
+        [],
+        {},
+        "x",
+        [None],
+        [1],
+        [[]],
+        {"audio": 1},
+        {"audio": [{}]},
+        {"audio": {}},
+    ]
     values += [{"audio": [text, ""]} for text in NASTY]
     traps = [json.dumps({"tracks": {"a_1": value}}).encode() for value in values]
     traps += [json.dumps({"tracks": {text: {"audio": ["a_1.wav"]}}}).encode() for text in NASTY]
@@ -450,8 +482,20 @@ def segments(folder: Path) -> Subject:
         for name in row
         for value in values
     ]
-    odd = [None, 1, "abc", [], {}, [1], ["start end singer"], [None], [[]], {"start": 1}, [[row]]]
-    traps += [("bad.json", json.dumps({"segments": value}).encode(), False) for value in odd]
+    wrong: list[object] = [
+        None,
+        1,
+        "abc",
+        [],
+        {},
+        [1],
+        ["start end singer"],
+        [None],
+        [[]],
+        {"start": 1},
+        [[row]],
+    ]
+    traps += [("bad.json", json.dumps({"segments": value}).encode(), False) for value in wrong]
     traps += _named("bad.json", [DEEP, DIGITS, b'{"segments": ' + DEEP, b"[]", b"null", b"\xff"])
     for text in (text.encode("utf-8", "surrogatepass") for text in NASTY):
         traps += _named("bad.rttm", [b"SPEAKER x 1 0 1 <NA> <NA> " + text, b"SPEAKER x 1 " + text])

@@ -296,7 +296,7 @@ def safetensors_traps(good: bytes) -> list[bytes]:
     ]
     for name in tensors[:3]:
         one = header[name]
-        for change in (
+        changes: list[dict[str, Any]] = [
             {"shape": [10**12]},
             {"shape": [2**63, 2]},
             {"shape": [-1]},
@@ -316,7 +316,8 @@ def safetensors_traps(good: bytes) -> list[bytes]:
             {"shape": one["shape"][::-1]},
             {"dtype": "C64"},
             {"dtype": "F4"},
-        ):
+        ]
+        for change in changes:
             files.append(joined(header | {name: one | change}, rest))
         files.append(joined(header | {"../../x": one}, rest))
         files.append(joined({k: v for k, v in header.items() if k != name}, rest))

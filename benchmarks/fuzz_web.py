@@ -28,7 +28,7 @@ def http(folder: Path) -> Subject:
     from fastapi.testclient import TestClient
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import web_app
+    import web_app  # type: ignore[import-not-found]
     from singerid.registry import Registry
     from singerid.web.app import create_app
 
@@ -37,16 +37,19 @@ def http(folder: Path) -> Subject:
     app = create_app(web_app.judge(), registry, web_app.settings(), None)
     client = TestClient(app, raise_server_exceptions=False)
     client.__enter__()
+    assert client.portal is not None
+    portal = client.portal
     done = web_app.enroll(client, "Anna", 1, songs=(0,))
     exemplar = done.json()["enrolled"][0]["id"]
 
     def read(path: Path) -> None:
-        status, headers, body = client.portal.call(_ask, app, path.read_bytes())
+        status, headers, body = portal.call(_ask, app, path.read_bytes())
         _check_answer(path, status, headers, body)
 
-    seeds, others = [], []
+    seeds: list[tuple[str, bytes]] = []
+    others: list[tuple[str, bytes]] = []
     for name, data in _requests(web_app.recording(1, 0, 2.0), exemplar):
-        status, _, _ = client.portal.call(_ask, app, data)
+        status, _, _ = portal.call(_ask, app, data)
         (seeds if 0 < status < 400 else others).append((name, data))
     words = [
         b"multipart/form-data",
@@ -68,7 +71,7 @@ def http(folder: Path) -> Subject:
         seeds,
         read,
         words,
-        [("bad.http", data, False) for data in [*dict(others).values(), *_traps(exemplar)]],
+        [("bad.http", data, False) for data in [*(data for _, data in others), *_traps(exemplar)]],
         allowed=_SPAWNS,
     )
 
@@ -79,21 +82,21 @@ def _request(method: str, path: str, body: bytes = b"", kind: str = "") -> bytes
     return head.encode("utf-8", "surrogatepass") + b"\r\n" + body
 
 
-def _form(path: str, method: str = "POST", **fields: Any) -> bytes:
+def _form(path: str, **fields: Any) -> bytes:
     """A form; a tuple is a file's name and bytes."""
     parts = []
     for name, value in fields.items():
-        head, data = f'form-data; name="{name}"', value
+        text, data = f'form-data; name="{name}"', value
         if isinstance(value, tuple):
-            head, data = head + f'; filename="{value[0]}"', value[1]
+            text, data = text + f'; filename="{value[0]}"', value[1]
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")
-        head = head.encode("utf-8", "surrogatepass")
+        head = text.encode("utf-8", "surrogatepass")
         parts.append(
             b"--%b\r\nContent-Disposition: %b\r\n\r\n%b\r\n" % (_BOUNDARY.encode(), head, data)
         )
     body = b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode()
-    return _request(method, path, body, f"multipart/form-data; boundary={_BOUNDARY}")
+    return _request("POST", path, body, f"multipart/form-data; boundary={_BOUNDARY}")
 
 
 def _requests(song: bytes, exemplar: str) -> list[tuple[str, bytes]]:
@@ -299,6 +302,7 @@ def wire(folder: Path) -> Subject:
                 raise SingeridError(one_line(type(error).__name__), where=path) from error
 
     text = json.dumps({"quality": quality}).encode()
+    odd: list[object] = [None, [], "x", 10**400]
     heads = [
         b"\xff" * 8,
         b"\0" * 8,
@@ -315,10 +319,7 @@ def wire(folder: Path) -> Subject:
         b'{"quality": {"reasons": 1}}',
         b"\xff",
     ]
-    texts += [
-        json.dumps({"quality": quality | {"score": value}}).encode()
-        for value in (None, [], "x", 10**400)
-    ]
+    texts += [json.dumps({"quality": quality | {"score": value}}).encode() for value in odd]
     for one in texts:
         heads.append(len(one).to_bytes(4, "big") + (0).to_bytes(4, "big") + one)
         for first in (36, 7, 0):

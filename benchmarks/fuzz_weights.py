@@ -24,7 +24,9 @@ from fuzz_vectors import Canary, joined, safetensors_traps, split
 
 def _tone() -> np.ndarray[Any, Any]:
     t = np.arange(16_000 * 2) / 16_000
-    return (0.2 * sum(np.sin(2 * np.pi * 220 * k * t) / k for k in range(1, 9))).astype(np.float32)
+    tones = np.stack([np.sin(2 * np.pi * 220 * k * t) / k for k in range(1, 9)])
+    samples: np.ndarray[Any, Any] = (0.2 * tones.sum(axis=0)).astype(np.float32)
+    return samples
 
 
 def encoder(folder: Path) -> Subject:
@@ -460,7 +462,8 @@ def torchscript(folder: Path) -> Subject:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.trace(Mean(), torch.zeros(1, 50, 20)), file)
+        module: Any = torch.jit.trace(Mean(), torch.zeros(1, 50, 20))  # type: ignore[no-untyped-call]
+        torch.jit.save(module, file)
     good = file.getvalue()
     traps = [("bad.pt", data, False) for data, _ in pickles(_saved({"a": torch.zeros(4)}), folder)]
     return Subject([("bad.pt", good)], load_embedder, traps=traps, template=folder)

@@ -37,7 +37,7 @@ class TorchScriptEncoder(DeclaredEncoder):
                 module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
                     io.BytesIO(data), map_location="cpu"
                 )
-        except (RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # of many kinds, on damaged files
             raise CheckpointError(
                 "is not a TorchScript file", where=self.path, found=_last_line(error),
                 do=self.advice,
