@@ -31,7 +31,7 @@ from singerid.config import ConfigErrors
 from singerid.errors import BatchError, SingeridError, one_line
 
 MEMORY = 3 << 30  # bytes more than were mapped before the first case
-MOST_LETTERS = 1000  # of a refusal
+MOST_LETTERS = 3000  # of a refusal: a place, and four parts
 _RUNS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.spawn",
          "pty.spawn", "socket.connect", "ctypes.dlopen"}  # fmt: skip
 _WRITES = {"os.remove", "os.rename", "os.truncate", "os.mkdir", "os.rmdir", "os.symlink", "os.link",

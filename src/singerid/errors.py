@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _MOST_LETTERS = 500  # of each part of a message
-_MOST_OF_PATH = 4200
+_MOST_OF_PLACE = 1000
 
 
 def one_line(value: object) -> str:
@@ -29,6 +29,13 @@ def shortened(text: str, most: int = _MOST_LETTERS) -> str:
     """The start of a long text, and how much is left out: files may hold lines of any length."""
     left_out = len(text) - most
     return text if left_out <= 0 else f"{text[:most]}… ({left_out:,} more characters)"
+
+
+def _place(text: str) -> str:
+    """A path, without its middle if it is very long: its end tells most."""
+    if len(text) <= _MOST_OF_PLACE:
+        return text
+    return f"{text[: _MOST_OF_PLACE // 4]}…{text[-_MOST_OF_PLACE // 2 :]}"
 
 
 class SingeridError(Exception):
@@ -54,7 +61,7 @@ class SingeridError(Exception):
         do: str | None = None,
     ) -> None:
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
-        place = "" if where is None else f"{shortened(one_line(where), _MOST_OF_PATH)}: "
+        place = "" if where is None else f"{_place(one_line(where))}: "
         parts = [place + shortened(one_line(what))]
         if found is not None:
             parts.append(f"found {shortened(one_line(found))}")
