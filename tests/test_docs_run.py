@@ -79,10 +79,11 @@ singerid calibrate embeddings.parquet -o default_calibration.safetensors
 singerid singers import embeddings.parquet --registry singers
 singerid manifest audio/recordings.csv --corpus csv --select corpus=mir1k -o mir1k.jsonl
 """
-SMALLER_EXAMPLES = {  # what is another number when a page is run
-    "conditioning.py": ("n_steps=80", "n_steps=2"),
-    "sweep.py": ('"steps": 1000', '"steps": 4, "train_iters": 2, "val_iters": 1'),
-}
+SMALLER_EXAMPLES = (  # what is another number when a page is run
+    ("conditioning.py", "n_steps=80", "n_steps=2"),
+    ("sweep.py", '"steps": 1000', '"steps": 4, "train_iters": 2, "val_iters": 1'),
+    ("sweep.py", "n_trials=int(n_trials)", "n_trials=int(n_trials) // 20"),
+)
 SINGERS = {"train": (0, 1, 2, 3), "valid": (24, 25, 26, 27), "test": (30, 31)}
 """Of the demo's, those in the kit, with two songs each."""
 COLUMNS = ("path", "corpus", "kind", "singer", "gender", "song", "split")
@@ -131,7 +132,7 @@ def make_kit(folder):
                 at.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, at)
     shutil.copytree(ROOT / "examples", folder / "examples")
-    for example, (old, new) in SMALLER_EXAMPLES.items():
+    for example, old, new in SMALLER_EXAMPLES:
         text = (folder / "examples" / example).read_text("utf-8")
         assert text.count(old) == 1, f"{example} has no {old}"
         (folder / "examples" / example).write_text(text.replace(old, new), "utf-8")
