@@ -1,16 +1,20 @@
 """Front ends under one interface: features of ours, the waveform, and windows of it."""
 
 import dataclasses
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
 
-from singerid import audio
+from singerid import appending, audio
 from singerid.errors import AudioError
 from singerid.features import extract, network_input
 from singerid.features.mel import hann, mel_bands
 from singerid.front_ends import FeatureFrontEnd, WaveformFrontEnd, WindowFrontEnd
+from singerid.records import Recording
 from singerid.spec import AudioSettings, FeatureSpec, MelSettings, PitchSettings
 
 KINDS = [FeatureFrontEnd, WaveformFrontEnd, WindowFrontEnd]
@@ -127,3 +131,40 @@ def test_windows_of_a_file_are_those_of_its_samples(recordings, silence_db):
     windows = front_end.frames(samples)
     np.testing.assert_array_equal(samples, expected)
     np.testing.assert_array_equal(front_end.read(recordings[0].path, "mix")[0], windows)
+
+
+class Deadly(WindowFrontEnd):
+    """A front end whose decoder crashes on one file, and takes its process along."""
+
+    def _continued(self, path, channel):
+        if path.endswith("7.wav"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super()._continued(path, channel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [2, 3])
+def test_a_decoder_that_crashes_costs_one_of_many(tmp_path, n_workers):
+    recordings = []
+    for i in range(12):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, tone(1, 8000, 0.1 + i / 100), 8000)
+        recordings.append(Recording(f"{i}", "s", str(path), 1.0, 8000))
+    found = dict(zip(range(12), Deadly(SPEC).read_all(recordings, n_workers), strict=True))
+    for i, (recording, outcome) in found.items():
+        assert recording is recordings[i]
+        if i == 7:
+            assert str(outcome).startswith(f"{recording.path}: its worker process died twice")
+        else:
+            expected, _ = WindowFrontEnd(SPEC).read(recording.path, "mix")
+            np.testing.assert_array_equal(outcome[0], expected)
+
+
+def test_a_few_are_read_by_threads(monkeypatch, tmp_path):
+    monkeypatch.setattr(appending, "processes", None)
+    soundfile.write(tmp_path / "a.wav", tone(1, 8000), 8000)
+    few = [Recording(f"{i}", "s", str(tmp_path / "a.wav"), 1.0, 8000) for i in range(8)]
+    assert len(list(WindowFrontEnd(SPEC).read_all(few, 2))) == 8
+    assert appending.readers([*few, few[0]]) is None
+    there = dataclasses.replace(few[0], path="memory://a.wav")  # which only this process has
+    assert appending.readers([*few, there]) is ThreadPoolExecutor

@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -141,8 +142,23 @@ def test_refused(url, tmp_path):
     (tmp_path / "cache" / "mirrors").mkdir(parents=True, exist_ok=True)
     folder = mirror_of(url)
     lock = folder.with_name(f"{folder.name}.mirror.lock")
-    with held(lock), pytest.raises(StoreError, match="another process of this machine; found"):
-        pulled(url)
+    with (
+        held(lock),
+        pytest.raises(StoreError, match="another process of this machine; found"),
+        mirrored(url),
+    ):
+        pass
+
+
+def test_a_reader_waits_for_another(url, recordings):
+    extract(recordings, url, SPEC)
+    folder = mirror_of(url)
+    lock = held(folder.with_name(f"{folder.name}.mirror.lock"))
+    lock.__enter__()
+    timer = threading.Timer(0.3, lock.__exit__, (None, None, None))
+    timer.start()
+    assert len(Store(url).recordings) == 4
+    timer.join()
 
 
 def test_where_mirrors_are(monkeypatch, tmp_path):

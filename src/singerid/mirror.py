@@ -23,6 +23,7 @@ from singerid.locks import held, holder
 from singerid.remote import Location, again, fetch, file_system, is_url, joined, put
 
 VARIABLE = "SINGERID_CACHE"
+_PATIENCE = 4 * 3600.0
 _STATE, _LOCK = ".mirror.json", ".mirror.lock"
 _LAST = ("spec.json", "checksums.json")
 """Written last, in this order: what reads the folder elsewhere begins with them."""
@@ -48,12 +49,14 @@ def mirror_of(url: str) -> Path:
 def pulled(path: Location) -> Path:
     """A local folder as it is, or the mirror of one elsewhere, brought up to date.
 
+    Another process that is just doing that is waited for.
+
     Raises:
-        StoreError: it cannot be fetched, or another process is at it.
+        StoreError: it cannot be fetched, or another process is at it for hours.
     """
     if not is_url(path):
         return Path(path)
-    with _locked(str(path)) as mirror:
+    with _locked(str(path), _PATIENCE) as mirror:
         if not mirror.pull():
             raise StoreError("does not exist, or is empty", where=path)
         return mirror.folder
@@ -78,12 +81,12 @@ def mirrored(path: Location) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(url: str) -> Iterator[_Mirror]:
+def _locked(url: str, patience: float = 0.0) -> Iterator[_Mirror]:
     folder = mirror_of(url)
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f"{folder.name}{_LOCK}")
     try:
-        with held(lock):
+        with held(lock, patience):
             yield _Mirror(url, folder)
     except Timeout:
         raise StoreError(
