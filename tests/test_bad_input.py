@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from singerid import audio
 from singerid.checkpoint import load_encoder, load_weights_only
 from singerid.config import ConfigErrors, read_config_file, resolve
 from singerid.corpora import scan
+from singerid.data import TrainingData
 from singerid.embeddings import read_embeddings
 from singerid.errors import CheckpointError, SingeridError
 from singerid.foreign import read_foreign
@@ -29,6 +31,7 @@ from singerid.segment_files import read_segments
 from singerid.store import Store
 from singerid.store_check import check, repair
 from singerid.table import read_table
+from singerid.train import fit
 from singerid.trials.files import read_trials
 from singerid.trials.models import read_models
 from singerid.voicebank.bank import VoiceBank
@@ -324,3 +327,24 @@ def test_the_benchmark_finds_what_it_should(tmp_path, monkeypatch):
     assert fuzz_child.problem_of(SingeridError("a" * 400), ["x"]) is not None
     assert np.array_equal(*(fuzz_child.mutated(b"abc", [b"d"], [], np.random.default_rng(3))
                             for _ in range(2)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state_dict": None}, {"singerid": []}, {"loops": {}}, {"callbacks": 1}, {"steps_before": "x"},
+        {"optimizer_states": [{}]}, {"pytorch-lightning_version": None},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_state_is_not_gone_on_from(tmp_path, change):
+    shutil.copytree(GOLDEN / "run", tmp_path / "run")
+    shutil.copytree(GOLDEN / "store", tmp_path / "store")
+    path = tmp_path / "run" / "ckpt_2.ckpt"
+    torch.save(load_weights_only(path) | change, path)
+    config = read_config(tmp_path / "run" / "config.yaml")
+    config = config.model_copy(update={"train": config.train.model_copy(update={"steps": 3})})
+    data = TrainingData.from_store(config, Store(tmp_path / "store"))
+    with pytest.raises(CheckpointError, match=r"ckpt_2.ckpt: (holds no|cannot be gone)") as caught:
+        fit(config, data, tmp_path / "run", resume=True, say=lambda line: None)
+    one_clear_line(caught.value)
+    assert not list((tmp_path / "run").glob("*3*"))

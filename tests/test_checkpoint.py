@@ -241,3 +241,19 @@ def test_altered_tensors_are_refused(tmp_path):
         load_weights_only(tmp_path / "w.pt")
     altered = torch.load(tmp_path / "w.pt", weights_only=True)["state_dict"]["w"]
     assert not torch.equal(altered, torch.ones(1000))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "found"),
+    [
+        (torch.zeros(2, 2).to_sparse(), "sparse"),
+        (torch.zeros(2, device="meta"), "without values"),
+        (torch.zeros(2, dtype=torch.complex64), "of torch.complex64"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_no_network_takes(tmp_path, tensor, found):
+    torch.save({"a": [{"b": tensor}]}, tmp_path / "w.pt")
+    message = f"w.pt: cannot be loaded as plain weights; found a tensor that is {found}"
+    with pytest.raises(CheckpointError, match=message):
+        load_weights_only(tmp_path / "w.pt")

@@ -221,3 +221,28 @@ def test_what_is_no_run_is_refused(tmp_path, folder):
     with pytest.raises(CheckpointError, match=r"provenance\.json: provenance cannot be read; f"):
         write_model_card(folder)
     assert not (folder / "MODEL_CARD.md").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"versions": 1}', '{"format": 1e999}'])
+def test_provenance_of_odd_kinds_is_refused(folder, text):
+    path = folder
+    (path / "provenance.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"provenance|version of the run format"):
+        write_model_card(path)
+
+
+@pytest.mark.parametrize("data", ["a\0b", "x" * 5000, "\ud800", "/dev/zero", 10**30, None, []])
+def test_data_that_cannot_be_found_are_unknown(folder, data):
+    path = folder
+    made = json.loads((path / "provenance.json").read_text()) | {"data": data}
+    (path / "provenance.json").write_text(json.dumps(made))
+    assert "no longer where they were" in write_model_card(path).read_text("utf-8", "replace")
+
+
+def test_damaged_lines_of_the_log_are_left_out(folder):
+    path = folder
+    card = write_model_card(path).read_text()
+    log = path / "log.jsonl"
+    bad = ["{", "[1]", '{"step": 1}', '{"step": [], "split": "valid"}', "[" * 100_000, "\0"]
+    log.write_text("\n".join(bad) + "\n" + log.read_text())
+    assert write_model_card(path).read_text() == card

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from singerid.errors import AudioError
-from singerid.web import decoding_worker
+from singerid.web import decoders, decoding_worker
 from singerid.web.decoders import DecoderPool, DecodingTimeout, Job, ServiceStopped
 from web_app import encoded, recording, sung
 
@@ -227,3 +227,29 @@ def test_workers_know_no_secrets_and_write_no_files(pool, tmp_path, monkeypatch)
         assert limits["Max cpu time"].isdecimal()
     finally:
         fresh.close()
+
+
+QUALITY = {
+    "score": 1.0, "reasons": ["x"], "seconds": 1.0, "voice_seconds": 1.0, "peak_db": 0.0,
+    "snr_db": 9.0, "clipped_share": 0.0, "bandwidth_hz": 8000.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "payloads"),
+    [
+        ({"quality": QUALITY}, []), ({"quality": QUALITY}, [b"123", b""]),
+        ({"quality": QUALITY}, [b"1234"]), ({"quality": 1}, [b"", b""]), ({}, [b"", b""]),
+        ({"quality": QUALITY | {"reasons": 1}}, [b"", b""]), ({"error": 1}, []),
+        ({"quality": QUALITY | {"score": None}}, [b"", b""]), ({"error": {"x": 1}}, []),
+        ({"quality": QUALITY | {"score": 10**400}}, [b"", b""]),
+        ({"quality": QUALITY | {"more": 1}}, [b"", b""]),
+    ],
+)  # fmt: skip
+def test_answers_that_are_none_count_as_a_crash(pool, monkeypatch, tmp_path, answer, payloads):
+    """What a file has taken over may say anything; the next file is decoded by another process."""
+    monkeypatch.setattr(decoders._Worker, "ask", lambda self, job, timeout: (answer, payloads))
+    n = len(pool.replaced)
+    with pytest.raises(AudioError, match="ends the process that decodes it"):
+        decode(pool, tmp_path, b"")
+    assert pool.replaced[n:] == ["crashed"]

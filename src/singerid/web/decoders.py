@@ -220,7 +220,8 @@ def _found(answer: dict[str, Any], payloads: list[bytearray]) -> Decoded | Audio
     """
     if "error" in answer:
         parts: dict[str, Any] = {
-            name: None if text is None else str(text) for name, text in answer["error"].items()
+            name: None if text is None else str(text)
+            for name, text in dict(answer["error"]).items()
         }
         return AudioError(**parts)
     return _decoded(answer, payloads)
