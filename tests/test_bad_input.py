@@ -332,8 +332,8 @@ def test_the_benchmark_finds_what_it_should(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"state_dict": None}, {"singerid": []}, {"loops": {}}, {"callbacks": 1}, {"steps_before": "x"},
-        {"optimizer_states": [{}]}, {"pytorch-lightning_version": None},
+        {"state_dict": None}, {"singerid": []}, {"loops": {}}, {"callbacks": 1},
+        {"steps_before": "x"}, {"optimizer_states": [{}]}, {"pytorch-lightning_version": None},
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_another_state_is_not_gone_on_from(tmp_path, change):
