@@ -35,7 +35,7 @@ ASIDE = {  # pages on machines, releases and measurements: (why no block of them
 SMALLER = {  # what is added to these commands when a page is run, so that it takes seconds
     "train": "--train.steps 4 --train.train_iters 2 --train.val_iters 1 --batch.n_singers 2 "
              "--batch.n_partials 2 --train.workers 0",
-    "whiten": "--whiten.batches 40 --batch.n_singers 2 --batch.n_partials 8",
+    "whiten": "--whiten.batches 90 --batch.n_singers 2 --batch.n_partials 8",
     "evaluate": "--evaluate.n_bootstrap 20",
     "leaderboard": "--evaluate.n_bootstrap 20",
     "robustness": "--robustness.n_bootstrap 20 --robustness.max_recordings 2",
