@@ -209,16 +209,20 @@ def test_lists_that_declare_more_than_there_is(tmp_path):
     assert check(tmp_path / "store").n_recordings == found.n_recordings
 
 
-@pytest.mark.parametrize("field", ["shard", "start", "n_frames", "crc32"])
-@pytest.mark.parametrize("value", ["null", "-1", "1e3", '"1"', "[]", "1" + "0" * 40])
-def test_odd_numbers_in_an_index(tmp_path, field, value):
-    folder = shutil.copytree(GOLDEN / "store", tmp_path / "store")
+FIELDS = [("store", name) for name in ("shard", "start", "n_frames", "crc32")]
+FIELDS += [("bank", name) for name in ("start", "n_mel_frames", "median_f0", "level", "crc32")]
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+@pytest.mark.parametrize("value", ["null", '"1"', "[]", "NaN", "1" + "0" * 400])
+def test_odd_numbers_in_an_index(tmp_path, kind, field, value):
+    folder = shutil.copytree(GOLDEN / kind, tmp_path / kind)
     line, *rest = (folder / "index.jsonl").read_text().splitlines()
     start, _, end = line.partition(f'"{field}": ')
-    line = f'{start}"{field}": {value}{end.lstrip("0123456789")}'
+    line = f'{start}"{field}": {value}{end.lstrip("-.0123456789")}'
     (folder / "index.jsonl").write_text("\n".join([line, *rest, ""]))
     with pytest.raises(SingeridError, match=r"index.jsonl:1: index line is damaged"):
-        Store(folder)
+        {"store": Store, "bank": VoiceBank.open}[kind](folder)
 
 
 def test_a_damaged_registry_is_one_line(tmp_path):
