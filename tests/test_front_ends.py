@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,7 +146,8 @@ class Deadly(WindowFrontEnd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [2, 3])
-def test_a_decoder_that_crashes_costs_one_of_many(tmp_path, n_workers):
+def test_a_decoder_that_crashes_costs_one_of_many(tmp_path, n_workers, monkeypatch):
+    monkeypatch.setattr(appending, "_is_command", lambda: True)
     recordings = []
     for i in range(12):
         path = tmp_path / f"{i}.wav"
@@ -162,9 +165,24 @@ def test_a_decoder_that_crashes_costs_one_of_many(tmp_path, n_workers):
 
 def test_a_few_are_read_by_threads(monkeypatch, tmp_path):
     monkeypatch.setattr(appending, "processes", None)
+    monkeypatch.setattr(appending, "_is_command", lambda: True)
     soundfile.write(tmp_path / "a.wav", tone(1, 8000), 8000)
     few = [Recording(f"{i}", "s", str(tmp_path / "a.wav"), 1.0, 8000) for i in range(8)]
     assert len(list(WindowFrontEnd(SPEC).read_all(few, 2))) == 8
     assert appending.readers([*few, few[0]]) is None
     there = dataclasses.replace(few[0], path="memory://a.wav")  # which only this process has
     assert appending.readers([*few, there]) is ThreadPoolExecutor
+
+
+@pytest.mark.parametrize(
+    ("file", "spec", "expected"),
+    [("/usr/bin/singerid", None, True), ("C:/Scripts/singerid.exe", None, True), (None, None, True),
+     ("/x/__main__.py", "singerid.__main__", True), ("/home/ann/script.py", None, False),
+     ("/x/__main__.py", "pytest.__main__", False)],
+)  # fmt: skip
+def test_scripts_are_not_run_again(monkeypatch, file, spec, expected):
+    main = SimpleNamespace(__spec__=spec and SimpleNamespace(name=spec))
+    if file:
+        main.__file__ = file
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert appending._is_command() is expected

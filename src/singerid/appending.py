@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from singerid.records import Recording, atomic_write, refuse_links, remove_parti
 from singerid.remote import in_memory
 
 Result = TypeVar("Result")
+_MODULE = "singerid.__main__"
 _FEW = 8  # recordings that are not worth new processes
 _AHEAD_SECONDS = 3600.0  # their default features take 72 MB
 
@@ -77,7 +79,14 @@ def readers(recordings: Sequence[Recording]) -> MakePool:
     """
     if len(recordings) <= _FEW or any(in_memory(recording.path) for recording in recordings):
         return ThreadPoolExecutor
-    return processes
+    return processes if _is_command() else ThreadPoolExecutor
+
+
+def _is_command() -> bool:
+    """False in a script of the user's: a new process runs it again, unless it is written for that."""
+    main = sys.modules["__main__"]
+    file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    return file is None or Path(file).stem == "singerid" or str(spec and spec.name) == _MODULE
 
 
 def in_turn(
