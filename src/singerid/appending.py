@@ -83,7 +83,7 @@ def readers(recordings: Sequence[Recording]) -> MakePool:
 
 
 def _is_command() -> bool:
-    """False in a script of the user's: a new process runs it again, unless it is written for that."""
+    """False in a user's script: a new process runs it again, unless it is written for that."""
     main = sys.modules["__main__"]
     file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
     return file is None or Path(file).stem == "singerid" or str(spec and spec.name) == _MODULE
