@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from singerid.embeddings import normalize
-from singerid.naming import name_recordings
+from singerid.naming import _Asking, name_recordings
 from test_evaluate import make
 
 
@@ -156,10 +156,21 @@ def test_of_very_many_recordings_some_ask_but_all_are_candidates(monkeypatch):
     assert some != name_recordings(embeddings.vectors, embeddings.singers, seed=1)
 
 
+def test_who_else_asks_changes_no_score():
+    embeddings = make(n_singers=10, n_songs=4, takes=2, noise=1.5)
+    songs = embeddings.columns()["song"]
+    asking = _Asking(embeddings.vectors, embeddings.singers, songs, None)
+    everybody = np.concatenate([scores for scores, _ in asking.scores()])
+    asking.rows = asking.rows[1::3]
+    some = np.concatenate([scores for scores, _ in asking.scores()])
+    np.testing.assert_allclose(some, everybody[1::3], atol=1e-6)
+
+
 def test_blocks_change_nothing(monkeypatch):
     embeddings = make(noise=1.5)
     whole = name_recordings(embeddings.vectors, embeddings.singers)
     monkeypatch.setattr("singerid.naming._BLOCK_SCORES", 1)
+    monkeypatch.setattr("singerid.naming._BLOCK_ROWS", 1)
     assert name_recordings(embeddings.vectors, embeddings.singers) == whole
 
 
