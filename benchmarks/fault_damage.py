@@ -127,7 +127,7 @@ def files(bench: Bench, n: int) -> Iterator[Tally]:
     ]
     for file, content in kinds:
         for what in ("a bit flipped", "cut short"):
-            tally = Tally(f"{file.name}, {what}")
+            tally = Tally(f"{'embeddings' if file.name == 'embed' else file.name}, {what}")
             intact, copy = content(file), bench.place() / file.name
             for _ in range(n):
                 shutil.copy(file, copy)
