@@ -114,7 +114,7 @@ def start(host: str) -> None:
 def run(
     command: list[object], output: Path, during: Callable[[], None] | None, after: float
 ) -> tuple[float, str]:
-    """Run a command on the head; seconds, and its last line.
+    """Run a command on the head; seconds, and its last line with the most memory that it took.
 
     Args:
         command: what to run.
@@ -130,10 +130,14 @@ def run(
         time.sleep(after)
         assert child.poll() is None, "it was over before anything happened to it"
         during()
-    said, _ = child.communicate(timeout=1800)
+    assert child.stdout
+    said = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(said)
-    return time.monotonic() - began, said.strip().splitlines()[-1]
+    last = said.strip().splitlines()[-1]
+    return time.monotonic() - began, f"{last}; {usage.ru_maxrss / 1024:.0f} MiB"
 
 
 def content(output: Path) -> dict[str, bytes]:
@@ -168,10 +172,11 @@ def main() -> None:
         for name, (during, repair) in scenarios.items():
             if options.only not in (None, name):
                 continue
-            seconds, _ = run([*words, there, "--engine", "ray"], there, during, 0.6 * alone or 12.0)
+            ray = [*words, there, "--engine", "ray"]
+            seconds, line = run(ray, there, during, 0.6 * alone or 12.0)
             alone = alone or seconds
-            same = content(there) == expected
-            print(f"{name}: {seconds:.1f} s, {'same bytes' if same else 'OTHER BYTES'}", flush=True)
+            same = "same bytes" if content(there) == expected else "OTHER BYTES"
+            print(f"{name}: {seconds:.1f} s, {same}: {line}", flush=True)
             repair()
 
 
