@@ -80,7 +80,8 @@ if __name__ == "__main__":  # processes that it starts import this file
     sys.exit(run(sys.argv[1:]))
 """
 TORCHRUN = f"""#!/bin/sh
-exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@" {SMALLER["train"]}
+exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@" {SMALLER["train"]} \\
+    --batch.n_singers 4  # two for each of two processes
 """
 PYTHON3 = f"""#!/bin/sh
 # The page is run where all is installed: an empty environment would be of no use.
