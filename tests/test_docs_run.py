@@ -63,7 +63,7 @@ PREPARED = {  # what each page finds in its folder: recordings, and "NAME=THING 
     "docs/training.md": "speech.jsonl=first_songs.jsonl store=store",
     "docs/tutorials/condition.md": "examples=examples",
     "docs/voice-conversion.md": "examples=examples generated=voices/test references=voices/test "
-                                "manifest.jsonl=manifest.jsonl singer.wav",
+                                "manifest.jsonl=named.jsonl singer.wav",
 }  # fmt: skip
 KIT = """
 singerid demo
@@ -137,9 +137,13 @@ def make_kit(folder):
         assert text.count(old) == 1, f"{example} has no {old}"
         (folder / "examples" / example).write_text(text.replace(old, new), "utf-8")
     shell.run(code("\n".join(commands)))
-    first = [r for r in read_recordings(folder / "manifest.jsonl") if r.labels["song"] == "song_00"]
+    every = read_recordings(folder / "manifest.jsonl")
+    first = [r for r in every if r.labels["song"] == "song_00"]
     first[0] = replace(first[0], singer="librispeech:3807")
     write_recordings(folder / "first_songs.jsonl", first)
+    called = dict(zip(dict.fromkeys(r.singer for r in every), ("alice", "bob"), strict=False))
+    named = [replace(r, singer=called.get(r.singer, r.singer)) for r in every]
+    write_recordings(folder / "named.jsonl", named)
     shell.close()
 
 
