@@ -741,9 +741,13 @@ def test_lhotse_of_odd_extras_is_read(tmp_path: Path, custom: object, channels: 
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (gzip.compress(bytes(1 << 26), mtime=0), "times the bytes of the packed file|a line of more than"),
+        (
+            gzip.compress(bytes(1 << 26), mtime=0),
+            "times the bytes of the packed file|a line of more than",
+        ),
         (gzip.compress(b"\n" * (1 << 23), mtime=0), "times the bytes of the packed file"),
-        (gzip.compress(b"{}\n" * 99, mtime=0)[:-9], "ended before"), (b"no gzip", "Not a gzipped file"),
+        (gzip.compress(b"{}\n" * 99, mtime=0)[:-9], "ended before"),
+        (b"no gzip", "Not a gzipped file"),
         (bytes([*gzip.compress(b"{}\n" * 99, mtime=0)[:12], 255, 255, 255, 255]), "."),
         (gzip.compress(b"[" * 100_000, mtime=0), "nested too deeply"),
     ],

@@ -15,8 +15,8 @@ ROOT = Path(singerid.__file__).parent
 # From the ground up. A module imports only from lines above its own; those in one line do not
 # know each other. A sub-package stands here as a whole.
 LAYERS = """
-blas column_checksum decimation errors frames json_lines locks mpeg neighbors objective_line sampling sections
-segment_errors silence throughput turns
+blas column_checksum decimation errors frames json_lines locks mpeg neighbors objective_line
+sampling sections segment_errors silence throughput turns
 formats remote
 alarms decoding lettering melody precision pretrained projection ranks records resing_settings
 separation spec terminal training_sections voicing

@@ -41,6 +41,8 @@ EXTRAS = {"torch", "lightning", "torchmetrics", "tensorboard", "onnx", "pyworld"
 def forbid(event, arguments):
     if event == "import" and arguments[0].partition(".")[0] in EXTRAS:
         raise ModuleNotFoundError(f"No module named {arguments[0]!r}", name=arguments[0])
+    if event == "socket.connect" and isinstance(arguments[1], str | bytes):
+        return  # a file's name: of worker processes
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         raise OSError("there is no network")
 

@@ -62,7 +62,7 @@ class SingeridError(Exception):
     ) -> None:
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
         place = "" if where is None else f"{_place(one_line(where))}: "
-        parts = [place + shortened(one_line(what))]
+        parts = [place + shortened(one_line(what), 4 * _MOST_LETTERS)]  # it may be a list
         if found is not None:
             parts.append(f"found {shortened(one_line(found))}")
         if expected is not None:
