@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 _MOST_LETTERS = 500  # of each part of a message
 _MOST_OF_PLACE = 1000
@@ -51,6 +51,8 @@ class SingeridError(Exception):
         do: what the user can do about it.
     """
 
+    _most_of_what: ClassVar[int] = _MOST_LETTERS
+
     def __init__(
         self,
         what: str,
@@ -62,7 +64,7 @@ class SingeridError(Exception):
     ) -> None:
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
         place = "" if where is None else f"{_place(one_line(where))}: "
-        parts = [place + shortened(one_line(what), 4 * _MOST_LETTERS)]  # it may be a list
+        parts = [place + shortened(one_line(what), self._most_of_what)]
         if found is not None:
             parts.append(f"found {shortened(one_line(found))}")
         if expected is not None:
@@ -117,6 +119,8 @@ class BatchError(SingeridError):
         what: one line that counts the failures.
         failures: the error of each item, in order.
     """
+
+    _most_of_what = 10 * _MOST_LETTERS  # it may list the first few
 
     def __init__(self, what: str, failures: Sequence[SingeridError]) -> None:
         self.failures = list(failures)
