@@ -654,3 +654,14 @@ def test_interrupted_command(job, tmp_path, monkeypatch):
     monkeypatch.setattr("singerid.table.write_table", stop)
     result = call("table", at / "e.parquet", "-o", tmp_path / "t")
     assert (result.status, result.err) == (130, ["interrupted"])
+
+
+@pytest.mark.parametrize("command", ["plot e.parquet", "train store", "evaluate e.parquet"])
+def test_a_url_is_no_local_name(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), "-o", "s3://bucket/x"]) == 1
+    assert capsys.readouterr().err == (
+        "error: --output: this command writes to this machine only; found s3://bucket/x; give a "
+        "local name, and copy what comes out\n"
+    )
+    assert list(tmp_path.iterdir()) == []

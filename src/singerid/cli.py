@@ -40,6 +40,7 @@ from singerid.config import Config, to_yaml
 from singerid.corpora import CORPORA
 from singerid.errors import SingeridError
 from singerid.flags import add_settings, read_settings
+from singerid.remote import is_url
 from singerid.terminal import CPUS, complain, need_torch, say
 
 FRONT_END = ["audio", "features", "mel", "world", "pitch"]
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(words).parse_args(words)
     arguments.command_line = shlex.join(["singerid", *words])
     try:
+        _check_output(arguments)
         arguments.run(arguments)
     except SingeridError as error:
         complain(error)
@@ -75,6 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Refuse a URL where a local name is needed: it would become a folder called ``s3:``."""
+    output = getattr(arguments, "output", None)
+    if is_url(output) and arguments.run not in (manifest, features, embed, table):
+        raise SingeridError(
+            "this command writes to this machine only", where="--output", found=output,
+            do="give a local name, and copy what comes out",
+        )  # fmt: skip
 
 
 def config(arguments: argparse.Namespace) -> None:
