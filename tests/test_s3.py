@@ -12,6 +12,8 @@ import pytest
 import soundfile
 
 from singerid.embeddings import read_embeddings
+from singerid.errors import SingeridError
+from singerid.records import write_recordings
 from singerid.remote import file_system
 
 server = pytest.importorskip("moto.server")
@@ -132,3 +134,12 @@ def test_a_server_that_goes_away(corpus, tmp_path, monkeypatch):
     assert whole == Path(here, "0", "0.flac").read_bytes()
     shutil.rmtree(os.environ["SINGERID_CACHE"])
     run("store", "check", f"{url}/store")
+
+
+def test_a_bucket_that_is_not_there_is_not_made(s3, tmp_path):
+    bucket = f"none{secrets.token_hex(4)}"
+    with pytest.raises(
+        SingeridError, match=rf"^s3://{bucket}/x/m.jsonl: cannot be written; found "
+    ):
+        write_recordings(f"s3://{bucket}/x/m.jsonl", [])
+    assert not file_system("s3://any")[0].exists(bucket)

@@ -26,6 +26,8 @@ Location = str | os.PathLike[str]
 
 PAUSES = (0.5, 2.0, 8.0)
 """Seconds before a transfer is tried again."""
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos"}
+"""They have no folders, and what asks for one may get a bucket."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,12})?")
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -79,6 +81,11 @@ def file_system(url: str) -> tuple[Any, str]:
             expected="s3://bucket/name or another of fsspec's protocols",
         ) from error  # fmt: skip
     return system, path
+
+
+def _protocols(system: Any) -> set[str]:
+    names = system.protocol
+    return {names} if isinstance(names, str) else set(names)
 
 
 @contextmanager
@@ -176,7 +183,7 @@ def put(file: Path, url: str, kind: type[SingeridError] = SingeridError) -> None
     system, path = file_system(url)
 
     def copy() -> None:
-        if not getattr(system, "bucket_exists", None):  # object stores have no folders
+        if _protocols(system).isdisjoint(_OBJECT_STORES):
             system.makedirs(parent_of(path), exist_ok=True)
         system.put_file(str(file), path)
 
