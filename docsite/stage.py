@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from reference import commands_page, python_page, settings_page
+from reference_pages import commands_page, python_page, settings_page
 
 ROOT = Path(__file__).resolve().parents[1]
 FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}

@@ -212,7 +212,7 @@ def docsite(monkeypatch):
 @pytest.fixture
 def reference(docsite):
     """The generator of the reference."""
-    return docsite("reference")
+    return docsite("reference_pages")
 
 
 def test_pages_are_laid_out_with_links_that_hold(docsite, tmp_path):
