@@ -1,5 +1,7 @@
 """What ends a training from outside: one line, what to do, and the last checkpoint intact."""
 
+import errno
+import io
 import multiprocessing
 import os
 import shutil
@@ -195,3 +197,21 @@ def stopped(tmp_path_factory, store):
         runner = Runner(tmp_path_factory.mktemp("stopped") / "run", store)
         runner(tiny(steps=4))
     return runner
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full after so many bytes."""
+
+    def write(self, data):
+        if self.tell() + len(data) > 1100:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_explained(tmp_path):
+    (tmp_path / "ckpt_4.ckpt").touch()
+    with pytest.raises(RuntimeError) as caught:
+        torch.save({"weights": torch.zeros(1000)}, Full())
+    line = str(explain(caught.value, tmp_path, 7))
+    assert line.startswith(f"{tmp_path}: a checkpoint cannot be written; found ")
+    assert line.endswith(f"free space, then: singerid train --resume {tmp_path}")

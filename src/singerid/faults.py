@@ -16,12 +16,13 @@ from singerid.errors import SingeridError
 _NO_MEMORY = re.compile(
     r"out of memory|not enough memory|can.t allocate memory|ALLOC_FAILED", re.IGNORECASE
 )
+_NOT_WRITTEN = re.compile(r"inline_container|PytorchStreamWriter")  # of torch.save
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (.*)", re.IGNORECASE)
 
 
 @contextmanager
 def explained(path: Path, step: Callable[[], int]) -> Iterator[None]:
-    """Turn what memory, workers and the compiler raise into one line.
+    """Turn what memory, disk, workers and the compiler raise into one line.
 
     Args:
         path: the run folder.
@@ -57,6 +58,11 @@ def explain(error: Exception, path: Path, step: int) -> SingeridError | None:
             "memory does not suffice", where=where, found=_shortened(lines[0]),
             do="lower --batch.n_singers, --batch.n_partials or --batch.partial_frames (and raise "
             f"--train.accumulate instead), then: {again}",
+        )  # fmt: skip
+    if _NOT_WRITTEN.search(text):
+        return SingeridError(
+            "a checkpoint cannot be written", where=path, found=_shortened(lines[0]),
+            do=f"most often the disk is full: free space, then: {again}",
         )  # fmt: skip
     if dead := _DEAD_WORKER.search(text) or _is_lost_batch(error):
         return SingeridError(
